@@ -1,0 +1,1 @@
+"""Events to decisions: one process owns the warehouse and answers questions."""

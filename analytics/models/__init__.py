@@ -1,0 +1,1 @@
+"""Models: a frame in, a dataclass out; no I/O."""

@@ -1,0 +1,133 @@
+"""What every event log does: append, shared consumption by groups, reading by own positions, and its ends."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import msgspec
+
+from shop_stack.errors import PositionBelowStart, PositionPastEnd
+
+MAX_RECORD_BYTES = 900 * 1024
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is appended: `key` decides the partition (None: any), `headers` travel beside the value."""
+
+    key: str | None
+    value: bytes
+    headers: dict[str, str] = {}
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """A record as it lies in the log. `position` counts from 0 within its partition; gaps are possible."""
+
+    topic: str
+    partition: int
+    position: int
+    key: str | None
+    value: bytes
+    headers: dict[str, str]
+    appended_ms: int
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where an appended record came to lie."""
+
+    topic: str
+    partition: int
+    position: int
+
+
+TopicPartition = tuple[str, int]
+
+
+class Consumer(Protocol):
+    """A member of a group. One thread at a time; closing leaves the group at once."""
+
+    def poll(self, max_records: int = 500, timeout_s: float = 1.0) -> list[StoredRecord]:
+        """Records after the committed positions, in order within each partition; empty after `timeout_s`.
+
+        Raises ForeignLog, PositionPastEnd, PositionBelowStart, LogUnavailable.
+        """
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Store the next position to read of each partition. Raises Fenced when they moved to another member."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this member reads now; empty before its first assignment."""
+
+    def ready(self) -> bool:
+        """Whether the group has settled with this member in it (its assignment may still be empty)."""
+
+    def wake(self) -> None:
+        """Make a waiting poll return now; callable from any thread."""
+
+    def close(self) -> None: ...
+
+
+class EventLog(Protocol):
+    """One log. Thread-safe for append and the queries; a Consumer belongs to one thread."""
+
+    @property
+    def log_id(self) -> str:
+        """Names this log for ever; a stored position is only good with it."""
+
+    def append(self, topic: str, records: Sequence[Record]) -> list[Placed]:
+        """Store all records durably, in the order given within a partition.
+
+        Raises RecordTooLarge (nothing stored), UnknownTopic, LogUnavailable (some may be stored).
+        """
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> Consumer:
+        """Join a group that shares the partitions of these topics."""
+
+    def read(self, topic: str, partition: int, position: int, max_records: int = 500) -> list[StoredRecord]:
+        """Records from `position` on; empty at the end.
+
+        Raises PositionPastEnd, PositionBelowStart, UnknownTopic, LogUnavailable.
+        """
+
+    def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until any of these partitions has records beyond the position given; False on time-out."""
+
+    def topics(self) -> list[str]: ...
+
+    def partitions(self, topic: str) -> int: ...
+
+    def starts(self, topic: str) -> list[int]:
+        """The first position kept of each partition."""
+
+    def ends(self, topic: str) -> list[int]:
+        """The position after the last record of each partition."""
+
+    def committed(self, group: str) -> dict[TopicPartition, int]:
+        """The group's committed positions."""
+
+    def groups(self) -> list[str]: ...
+
+    def lag(self, group: str) -> dict[TopicPartition, int]:
+        """Records between the group's committed position (or the start) and the end, by partition it subscribed."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def check_position(partition: TopicPartition, position: int, start: int, end: int) -> None:
+    """Raise PositionPastEnd or PositionBelowStart unless start <= position <= end."""
+    topic, number = partition
+    if position > end:
+        raise PositionPastEnd(
+            f"{topic}/{number}: position {position} lies past the end {end}: the log has lost its tail; "
+            f"rebuild it from the outboxes before reading on"
+        )
+    if position < start:
+        raise PositionBelowStart(
+            f"{topic}/{number}: position {position} lies before the first kept record {start}: "
+            f"retention removed what was between"
+        )

@@ -1,0 +1,179 @@
+"""What operators, analytics and the stack itself do: samples, actions, incidents, forecasts, advice, verdicts."""
+
+from datetime import datetime
+
+import msgspec
+
+from shop_stack.events.topics import ACTIONS, DEAD_LETTERS, INCIDENTS, MODELS, SAMPLES, Event
+
+
+class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
+    """One service in one sampling interval. Rates are per second, latencies milliseconds, None: no request."""
+
+    service: str
+    group: str
+    ready: int
+    desired: int
+    request_rate: float
+    error_rate: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    lag: int
+    cpu_cores: float
+    memory_bytes: int
+    outbox_age_s: float = 0.0
+    stopped_aggregates: int = 0
+
+
+class StackSampled(Event, frozen=True, kw_only=True):
+    """The whole stack over the last `interval_s` seconds; `parts` are the floors that are no service."""
+
+    type = "ops.stack.sampled.v1"
+    topic = SAMPLES
+    interval_s: float
+    services: list[ServiceSample]
+    parts: dict[str, bool]
+    cpu_cores: float
+    memory_bytes: int
+
+
+class ActionRequested(Event, frozen=True, kw_only=True):
+    """An operator asked for `scale` or `restart`; `replicas` and `previous` are for scaling."""
+
+    type = "ops.action.requested.v1"
+    topic = ACTIONS
+    action_id: str
+    kind: str
+    service: str
+    group: str
+    actor: str
+    reason: str
+    replicas: int | None = None
+    previous: int | None = None
+    expected_utilisation: float | None = None
+    expected_p95_ms: float | None = None
+
+
+class ActionApplied(Event, frozen=True, kw_only=True):
+    """The runtime did what was asked: all replicas are as desired."""
+
+    type = "ops.action.applied.v1"
+    topic = ACTIONS
+    action_id: str
+    service: str
+    seconds: float
+
+
+class ActionFailed(Event, frozen=True, kw_only=True):
+    """The runtime could not do what was asked."""
+
+    type = "ops.action.failed.v1"
+    topic = ACTIONS
+    action_id: str
+    service: str
+    error: str
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """A service over up to 60 s: means of the samples, None where there was no request."""
+
+    seconds: float
+    request_rate: float
+    error_rate: float
+    p95_ms: float | None
+    lag: float
+    utilisation: float | None
+
+
+class VerdictReached(Event, frozen=True, kw_only=True):
+    """60 s before and after an action, held against what was expected: `helped`, `no_change`, `worse` or `unclear`."""
+
+    type = "ops.action.verdict-reached.v1"
+    topic = ACTIONS
+    action_id: str
+    service: str
+    before: Effect
+    after: Effect
+    verdict: str
+    because: str
+
+
+class IncidentOpened(Event, frozen=True, kw_only=True):
+    """Something needs a person: a crash loop, a stopped aggregate, a compensation that does not finish."""
+
+    type = "ops.incident.opened.v1"
+    topic = INCIDENTS
+    incident_id: str
+    kind: str
+    service: str
+    summary: str
+    subject: str | None = None
+
+
+class IncidentResolved(Event, frozen=True, kw_only=True):
+    """The cause of an incident is gone."""
+
+    type = "ops.incident.resolved.v1"
+    topic = INCIDENTS
+    incident_id: str
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One step of a forecast: its time, its mean, and the 80% and 95% bands."""
+
+    at: datetime
+    mean: float
+    low80: float
+    high80: float
+    low95: float
+    high95: float
+
+
+class ForecastMade(Event, frozen=True, kw_only=True):
+    """A forecast as it was made, kept for ever. `series` is `requests:orders`, `orders:day` or `revenue:day`.
+
+    `backtest_mase` is the mean absolute scaled error over the held-out windows; `status` is `ok` or
+    `not_enough_history`, then `points` is empty and `note` says what is missing.
+    """
+
+    type = "shop.models.forecast-made.v1"
+    topic = MODELS
+    forecast_id: str
+    series: str
+    unit: str
+    origin: str
+    made_at: datetime
+    history_end: datetime | None
+    step_s: int
+    model: str
+    status: str
+    note: str
+    backtest_mase: float | None
+    points: list[Point]
+
+
+class ReplicasAdvised(Event, frozen=True, kw_only=True):
+    """Analytics advises a number of replicas for the coming hour, and says why."""
+
+    type = "shop.models.replicas-advised.v1"
+    topic = MODELS
+    service: str
+    replicas: int
+    because: str
+
+
+class RecordParked(Event, frozen=True, kw_only=True):
+    """A record that cannot be handled: where it lies, who failed on it and why."""
+
+    type = "shop.dead-letters.record-parked.v1"
+    topic = DEAD_LETTERS
+    consumer: str
+    source_topic: str
+    partition: int
+    position: int
+    event_id: str | None
+    subject: str | None
+    reason: str
+    error: str
+    attempts: int

@@ -1,0 +1,1 @@
+"""The way between services and from the outside in: Envoy's configuration and calls with a deadline."""

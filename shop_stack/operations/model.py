@@ -1,0 +1,216 @@
+"""What the operations API says: the shapes that its server writes and its client, console and dashboard read."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from shop_stack.events import Effect
+
+Health = Literal["ok", "degraded", "down", "starting", "stopped"]
+ActionState = Literal["requested", "applied", "failed", "measured"]
+
+
+class ReplicaView(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica of a service's process group; `cpu_cores` over the last samples, `age_s` since it started."""
+
+    name: str
+    pid: int
+    address: str
+    state: str
+    age_s: float
+    restarts: int
+    cpu_cores: float
+    memory_bytes: int
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service now. Rates are per second and latencies milliseconds over the last 10 s; None: no request.
+
+    `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
+    the capacity of the ready replicas. `because` says in words why `health` is not ok.
+    """
+
+    name: str
+    group: str
+    moves_with: list[str]
+    purpose: str
+    health: Health
+    because: str
+    replicas: list[ReplicaView]
+    ready: int
+    desired: int
+    recommended: int | None
+    recommended_because: str
+    min_replicas: int
+    max_replicas: int
+    request_rate: float
+    error_rate: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    objective_p95_ms: float
+    objective_error_rate: float
+    lag: int
+    utilisation: float
+    replica_capacity: float
+    recent_rates: list[float]
+    forecast_peak: float | None
+    forecast_peak_at: datetime | None
+    outbox_age_s: float
+    stopped_aggregates: list[str]
+
+
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """A floor that is no service: `gateway`, `log`, `analytics`, `operations`, `provider`, `dashboard`, `shoppers`."""
+
+    name: str
+    up: bool
+    because: str
+    cpu_cores: float
+    memory_bytes: int
+    address: str | None = None
+
+
+class StackView(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /ops/v1/services: the stack now, in the order of stack.toml. `sampled_at` is the last sample's time."""
+
+    name: str
+    topology: str
+    log: str
+    currency: str
+    at: datetime
+    sampled_at: datetime | None
+    services: list[ServiceView]
+    parts: list[PartView]
+    actor: str
+    role: str
+
+
+class ScaleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /ops/v1/services/{service_name}/scale. `confirm_zero` is the second confirmation for 0 replicas."""
+
+    replicas: int
+    reason: str
+    confirm_zero: bool = False
+
+
+class RestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /ops/v1/services/{service_name}/restart; without `replica` all of them, one after another."""
+
+    reason: str
+    replica: str | None = None
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scaling promises before it is done: utilisation over the replicas now and then, in words too."""
+
+    service: str
+    group: str
+    moves_with: list[str]
+    replicas_now: int
+    replicas_then: int
+    utilisation_now: float
+    utilisation_then: float
+    p95_now_ms: float | None
+    p95_then_ms: float | None
+    words: str
+    refused: str | None
+
+
+class ActionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An action from request to verdict. `verdict`: helped, no_change, worse or unclear, with `because` in words."""
+
+    action_id: str
+    kind: Literal["scale", "restart"]
+    service: str
+    group: str
+    actor: str
+    reason: str
+    state: ActionState
+    requested_at: datetime
+    applied_at: datetime | None
+    error: str | None
+    replicas: int | None
+    previous: int | None
+    expected: Expectation | None
+    before: Effect | None
+    after: Effect | None
+    verdict: str | None
+    because: str | None
+    measure_until: datetime | None
+
+
+class JourneyStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of an order's journey, in the order of cause; `after_ms` since the order was placed."""
+
+    at: datetime
+    event_id: str
+    type: str
+    source: str
+    after_ms: float
+    caused_by: str | None
+    data: dict[str, Any]
+
+
+class Journey(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /ops/v1/orders/{order_id}: everything that happened to an order; `state` is its last known one."""
+
+    order_id: str
+    state: str
+    placed_at: datetime | None
+    total_minor: int | None
+    steps: list[JourneyStep]
+
+
+class TailEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of GET /ops/v1/events; `summary` is its data in one line of untrusted text."""
+
+    topic: str
+    partition: int
+    position: int
+    at: datetime
+    type: str
+    source: str
+    subject: str
+    event_id: str
+    correlation: str | None
+    summary: str
+
+
+class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer group's distance to the end of what it reads."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+
+
+class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that needs a person."""
+
+    incident_id: str
+    kind: str
+    service: str
+    summary: str
+    opened_at: datetime
+    resolved_at: datetime | None
+    acknowledged_by: str | None
+
+
+class LogLines(msgspec.Struct, frozen=True):
+    """GET /ops/v1/services/{service_name}/logs: oldest first, untrusted text."""
+
+    lines: list[str]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457 problem details (`application/problem+json`)."""
+
+    title: str
+    status: int
+    detail: str = ""
+    type: str = "about:blank"

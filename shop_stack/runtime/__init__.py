@@ -1,0 +1,1 @@
+"""What starts, watches, scales and stops the processes of a stack."""

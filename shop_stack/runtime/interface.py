@@ -1,0 +1,72 @@
+"""What a runtime can do with the processes of a stack, whatever runs them."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+State = Literal["starting", "ready", "draining", "stopping", "crashed", "stopped"]
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
+    """One running copy of a process group. `port` is on loopback; `cpu_s` is CPU used since it started."""
+
+    name: str
+    pid: int
+    port: int
+    state: State
+    started_at: float
+    restarts: int
+    cpu_s: float
+    memory_bytes: int
+    note: str = ""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A process group: the services that move together, how many replicas are wanted, and those there are."""
+
+    name: str
+    services: list[str]
+    desired: int
+    replicas: list[Replica]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of the stack that is no service: gateway, operations, analytics, provider, dashboard, shoppers."""
+
+    name: str
+    pid: int | None
+    state: State
+    restarts: int
+    cpu_s: float
+    memory_bytes: int
+    address: str | None = None
+    note: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole stack at one moment; `ready` when every group has its desired replicas ready and every part is up."""
+
+    at: float
+    ready: bool
+    groups: list[Group]
+    parts: list[Part]
+
+
+class Runtime(Protocol):
+    """Scaling addresses the process group; all services of a group move with it."""
+
+    def observe(self) -> Observation:
+        """The state now. Raises NotRunning when no supervisor answers."""
+
+    def scale(self, group: str, replicas: int) -> None:
+        """Want this many replicas and return when all are ready and the rest are gone.
+
+        New ones enter Envoy's endpoints once ready; leaving ones are marked DRAINING, taken out, then stopped:
+        neither fails a request. Raises ActionRefused for an unknown group or a number out of bounds.
+        """
+
+    def restart(self, group: str, replica: str | None = None) -> None:
+        """Replace one replica, or each in turn, a new one ready before the old one leaves."""
+
+    def logs(self, group: str, replica: str | None = None, lines: int = 200) -> list[str]:
+        """The last lines of a group's (or part's) log, oldest first, each with its replica's name."""

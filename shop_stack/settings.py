@@ -1,0 +1,158 @@
+"""Every setting of a running stack, and where things lie in its home folder."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+import platformdirs
+
+from shop_stack.errors import NotRunning, SettingError
+
+TopologyName = Literal["microservices", "hybrid", "monolith"]
+TOPOLOGIES: tuple[TopologyName, ...] = ("microservices", "hybrid", "monolith")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The home folder of one stack: all its state, and the names of the files in it."""
+
+    path: Path
+
+    @property
+    def endpoints(self) -> Path:
+        """Where the running parts answer (see Endpoints); replaced by rename, absent when stopped."""
+        return self.path / "endpoints.json"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.path / "supervisor.sock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    @property
+    def log(self) -> Path:
+        """The embedded event log's folder."""
+        return self.path / "log"
+
+    def store(self, service: str) -> Path:
+        """A service's SQLite database."""
+        return self.path / "stores" / f"{service}.db"
+
+    @property
+    def operations_store(self) -> Path:
+        return self.path / "operations.db"
+
+    @property
+    def provider_ledger(self) -> Path:
+        return self.path / "provider" / "ledger.db"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.path / "analytics" / "warehouse.duckdb"
+
+    @property
+    def mesh(self) -> Path:
+        """Envoy's files: bootstrap, listeners, clusters, endpoints, access log, admin socket."""
+        return self.path / "mesh"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def replica_logs(self) -> Path:
+        return self.path / "logs"
+
+    def token(self, role: str) -> Path:
+        """The token file of a role (`operator`, `viewer`), mode 0600."""
+        return self.path / f"{role}.token"
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses of a running stack (`http://127.0.0.1:PORT`); None: that part is not started."""
+
+    gateway: str
+    trial: str
+    mesh: str
+    operations: str
+    analytics: str
+    provider: str
+    dashboard: str | None = None
+
+
+def read_endpoints(home: Home) -> Endpoints:
+    """The addresses of the stack that runs on this home. Raises NotRunning when there are none."""
+    try:
+        return msgspec.json.decode(home.endpoints.read_bytes(), type=Endpoints)
+    except FileNotFoundError:
+        raise NotRunning(f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}") from None
+    except msgspec.MsgspecError as error:
+        raise NotRunning(f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}") from error
+
+
+def default_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """`SHOPFLOOR_HOME`, else the platform's user data folder."""
+    named = environment.get("SHOPFLOOR_HOME")
+    return Path(named).expanduser() if named else Path(platformdirs.user_data_dir("shopfloor"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one stack runs. Picklable: the supervisor hands it to every process.
+
+    `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
+    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any.
+    """
+
+    home: Home
+    log_url: str = "embedded:"
+    topology: TopologyName = "microservices"
+    stack_file: Path | None = None
+    bind: str = "127.0.0.1"
+    delivery_seconds: float | None = None
+    demo: bool = False
+    dashboard: bool = False
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.topology not in TOPOLOGIES:
+            raise SettingError(f"topology {self.topology!r} is not one of: {', '.join(TOPOLOGIES)}")
+        if self.log_url != "embedded:" and not self.log_url.startswith("kafka://"):
+            raise SettingError(f"log {self.log_url!r} is neither `embedded:` nor `kafka://HOST:PORT`")
+
+
+def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from a command's arguments, then SHOPFLOOR_* variables, then defaults. Raises SettingError."""
+
+    def read(key: str, fallback: str) -> str:
+        given = arguments.get(key)
+        return str(given) if given is not None else environment.get(f"SHOPFLOOR_{key.upper()}", fallback)
+
+    home = arguments.get("home")
+    stack_file = read("stack", "")
+    delivery = read("delivery_seconds", "")
+    return Settings(
+        home=Home(Path(str(home)).expanduser().resolve() if home else default_home(environment).resolve()),
+        log_url=read("log", "embedded:"),
+        topology=cast(TopologyName, read("topology", "microservices")),
+        stack_file=Path(stack_file) if stack_file else None,
+        bind=read("bind", "127.0.0.1"),
+        delivery_seconds=_positive("delivery_seconds", delivery) if delivery else None,
+        demo=bool(arguments.get("demo")),
+        dashboard=bool(arguments.get("dashboard")),
+    )
+
+
+def _positive(key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingError(f"{key}: {text!r} is not a number of seconds") from None
+    if value <= 0:
+        raise SettingError(f"{key}: {text} must be more than 0 seconds")
+    return value

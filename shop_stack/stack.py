@@ -1,0 +1,122 @@
+"""The stack described: its services with objectives, limits and routes, read from stack.toml and checked."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from shop_stack.errors import SettingError
+
+Access = Literal["public", "shopper", "operator"]
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Paths that begin with `prefix` (a whole segment), for these methods, with this kind of token."""
+
+    prefix: str
+    methods: list[str]
+    access: Access
+
+
+class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One service as operators see it: objectives (p95 in ms, error rate 0..1), bounds, routes.
+
+    `replica_capacity` is the requests a second at which one replica counts as fully used (utilisation 1.0).
+    """
+
+    name: str
+    purpose: str
+    min_replicas: int = 1
+    max_replicas: int = 8
+    p95_ms: float = 250.0
+    error_rate: float = 0.01
+    replica_capacity: float = 100.0
+    routes: list[Route] = []
+
+
+class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds of the checkout's clocks."""
+
+    step_deadline_s: float = 20.0
+    reservation_s: float = 120.0
+    delivery_seconds: float = 30.0
+
+
+class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the payment provider's stand-in behaves; rates are 0..1, times seconds."""
+
+    decline_rate: float = 0.0
+    slow_rate: float = 0.0
+    slow_s: float = 2.0
+    answer_s: float = 0.0
+    seed: int = 7
+
+
+class Traffic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The demo's live shoppers."""
+
+    sessions_per_s: float = 4.0
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The gateway's limits."""
+
+    requests_per_minute_per_subject: int = 600
+    requests_per_minute_per_address: int = 1200
+    body_bytes: int = 262144
+
+
+class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole stack; `services` in the order in which screens show them."""
+
+    name: str
+    currency: str
+    time_zone: str
+    services: list[ServiceSpec]
+    checkout: Checkout = Checkout()
+    provider: Provider = Provider()
+    traffic: Traffic = Traffic()
+    limits: Limits = Limits()
+
+    def service(self, name: str) -> ServiceSpec:
+        """The service of that name; raises SettingError naming those there are."""
+        for spec in self.services:
+            if spec.name == name:
+                return spec
+        known = ", ".join(spec.name for spec in self.services)
+        raise SettingError(f"no service is called {name!r}; there are: {known}")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which days are business days."""
+        return ZoneInfo(self.time_zone)
+
+
+def read_stack(path: Path | None = None) -> Stack:
+    """Read and check a stack file (the bundled one by default). Raises SettingError naming file and key."""
+    source = path if path is not None else Path(str(files("shop_stack") / "stack.toml"))
+    try:
+        stack = msgspec.toml.decode(source.read_bytes(), type=Stack)
+    except OSError as error:
+        raise SettingError(f"cannot read the stack file {source}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise SettingError(f"{source}: {error}") from error
+    _check(stack, source)
+    return stack
+
+
+def _check(stack: Stack, source: Path) -> None:
+    names = [spec.name for spec in stack.services]
+    if len(set(names)) != len(names):
+        raise SettingError(f"{source}: a service is named twice")
+    for spec in stack.services:
+        if not 0 <= spec.min_replicas <= spec.max_replicas:
+            raise SettingError(f"{source}: services.{spec.name}: min_replicas must be 0 to max_replicas")
+        if any(not route.prefix.startswith("/v") for route in spec.routes):
+            raise SettingError(f"{source}: services.{spec.name}: a route's prefix begins with its version, /v1/...")
+    try:
+        _ = stack.zone
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SettingError(f"{source}: time_zone {stack.time_zone!r} is not an IANA time zone") from error

@@ -1,0 +1,1 @@
+"""Trials of the whole: the seeded simulation and chaos."""
