@@ -90,9 +90,13 @@ def read_endpoints(home: Home) -> Endpoints:
     try:
         return msgspec.json.decode(home.endpoints.read_bytes(), type=Endpoints)
     except FileNotFoundError:
-        raise NotRunning(f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}") from None
+        raise NotRunning(
+            f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}"
+        ) from None
     except msgspec.MsgspecError as error:
-        raise NotRunning(f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}") from error
+        raise NotRunning(
+            f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}"
+        ) from error
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -156,3 +160,47 @@ def _positive(key: str, text: str) -> float:
     if value <= 0:
         raise SettingError(f"{key}: {text} must be more than 0 seconds")
     return value
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The settings as one variable, for a process that the supervisor starts as `python -m NAME`."""
+    return {"SHOPFLOOR_SETTINGS": msgspec.json.encode(_Portable.of(settings)).decode()}
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the supervisor handed over. Raises SettingError when there are none."""
+    text = environment.get("SHOPFLOOR_SETTINGS")
+    if not text:
+        raise SettingError("SHOPFLOOR_SETTINGS is not set: this process is started by `shopfloor up`")
+    return msgspec.json.decode(text, type=_Portable).settings()
+
+
+class _Portable(msgspec.Struct):
+    home: str
+    log_url: str
+    topology: TopologyName
+    stack_file: str | None
+    bind: str
+    delivery_seconds: float | None
+    demo: bool
+    dashboard: bool
+    ports: dict[str, int]
+
+    @classmethod
+    def of(cls, s: Settings) -> "_Portable":
+        stack_file = str(s.stack_file) if s.stack_file else None
+        return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo,
+                   s.dashboard, dict(s.ports))  # fmt: skip
+
+    def settings(self) -> Settings:
+        return Settings(
+            home=Home(Path(self.home)),
+            log_url=self.log_url,
+            topology=self.topology,
+            stack_file=Path(self.stack_file) if self.stack_file else None,
+            bind=self.bind,
+            delivery_seconds=self.delivery_seconds,
+            demo=self.demo,
+            dashboard=self.dashboard,
+            ports=self.ports,
+        )

@@ -30,7 +30,9 @@ class Transaction(Protocol):
     connection: Connection
     now: datetime
 
-    def publish(self, event: Event, *, subject: str, sequence: int | None, correlation: str | None = None) -> str:
+    def publish(
+        self, event: Event, *, subject: str, sequence: int | None, correlation: str | None = None
+    ) -> str:
         """Write an event to the outbox and return its id.
 
         `sequence` is the new version of the aggregate `subject`, gapless from 1 (None on topics without one);
@@ -83,7 +85,13 @@ class ServiceContext(Protocol):
         """A connection for reading, kept by the calling thread."""
 
     def once(
-        self, key: str, subject: str, method: str, path: str, body: bytes, work: Callable[[Transaction], Answer]
+        self,
+        key: str,
+        subject: str,
+        method: str,
+        path: str,
+        body: bytes,
+        work: Callable[[Transaction], Answer],
     ) -> Answer:
         """Do `work` in one transaction with its idempotency key; the same key and body get the stored answer.
 
