@@ -118,9 +118,7 @@ def read_token(home: Home, role: str = "operator") -> str:
     try:
         return home.token(role).read_text().strip()
     except OSError as error:
-        raise AccessDenied(
-            f"cannot read {home.token(role)} ({error.strerror}); it is made by: shopfloor up"
-        ) from error
+        raise AccessDenied(f"cannot read {home.token(role)} ({error.strerror}); it is made by: shopfloor up") from error
 
 
 def _private_path(home: Home, issuer: Issuer) -> Path:
@@ -132,9 +130,7 @@ def _make_key(home: Home, issuer: Issuer) -> None:
     public = ECAlgorithm(ECAlgorithm.SHA256).to_jwk(key.public_key(), as_dict=True)
     public |= {"kid": secrets.token_hex(8), "alg": "ES256", "use": "sig"}
     jwks_path(home, issuer).write_text(json.dumps({"keys": [public]}))
-    _write_secret(
-        _private_path(home, issuer), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    _write_secret(_private_path(home, issuer), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _write_secret(path: Path, content: bytes) -> None:

@@ -90,13 +90,9 @@ def read_endpoints(home: Home) -> Endpoints:
     try:
         return msgspec.json.decode(home.endpoints.read_bytes(), type=Endpoints)
     except FileNotFoundError:
-        raise NotRunning(
-            f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}"
-        ) from None
+        raise NotRunning(f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}") from None
     except msgspec.MsgspecError as error:
-        raise NotRunning(
-            f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}"
-        ) from error
+        raise NotRunning(f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}") from error
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:

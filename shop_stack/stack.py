@@ -115,9 +115,7 @@ def _check(stack: Stack, source: Path) -> None:
         if not 0 <= spec.min_replicas <= spec.max_replicas:
             raise SettingError(f"{source}: services.{spec.name}: min_replicas must be 0 to max_replicas")
         if any(not route.prefix.startswith("/v") for route in spec.routes):
-            raise SettingError(
-                f"{source}: services.{spec.name}: a route's prefix begins with its version, /v1/..."
-            )
+            raise SettingError(f"{source}: services.{spec.name}: a route's prefix begins with its version, /v1/...")
     try:
         _ = stack.zone
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -6,10 +6,10 @@ optional fields may be added; a breaking change is a new class with a new versio
 """
 
 from shop_stack.events.behaviour import *  # noqa: F403
-from shop_stack.events.behaviour import Event as Event
 from shop_stack.events.operations import *  # noqa: F403
 from shop_stack.events.shop import *  # noqa: F403
 from shop_stack.events.topics import *  # noqa: F403
 from shop_stack.events.topics import TOPICS as TOPICS
+from shop_stack.events.topics import Event as Event
 
 CONTRACTS: dict[str, type[Event]] = {contract.type: contract for contract in Event.__subclasses__()}

@@ -30,9 +30,7 @@ class Transaction(Protocol):
     connection: Connection
     now: datetime
 
-    def publish(
-        self, event: Event, *, subject: str, sequence: int | None, correlation: str | None = None
-    ) -> str:
+    def publish(self, event: Event, *, subject: str, sequence: int | None, correlation: str | None = None) -> str:
         """Write an event to the outbox and return its id.
 
         `sequence` is the new version of the aggregate `subject`, gapless from 1 (None on topics without one);

@@ -36,7 +36,5 @@ def read_topology(name: str, stack: Stack) -> Topology:
     expected = [spec.name for spec in stack.services]
     if sorted(placed) != sorted(expected):
         odd = sorted(set(placed) ^ set(expected)) or sorted({s for s in placed if placed.count(s) > 1})
-        raise SettingError(
-            f"topology {name!r} must place each service of the stack once; look at: {', '.join(odd)}"
-        )
+        raise SettingError(f"topology {name!r} must place each service of the stack once; look at: {', '.join(odd)}")
     return Topology(name=name, groups=groups)
