@@ -1,0 +1,90 @@
+"""The demo's stories: something happens to the running shop, for an operator to see, explain, act on and verify."""
+
+from collections.abc import Callable
+
+import httpx
+import msgspec
+
+from shop_stack.access import read_token
+from shop_stack.errors import NotRunning, SettingError
+from shop_stack.operations.client import OperationsClient
+from shop_stack.operations.model import ScaleRequest
+from shop_stack.settings import Home, read_endpoints
+from shop_stack.stack import Provider, Stack
+from shop_stack.traffic.drill import Drill, write_drill
+
+PEAK_SHOPPERS = 5.0
+PEAK_DELAY_S = 0.1
+SLOW_ANSWER_S = 3.0
+
+
+def play(home: Home, stack: Stack, story: str) -> str:
+    """Start a story (`peak`, `outage`, `slow-payments`) or end all (`reset`); says in a sentence what was done.
+
+    Raises SettingError for another name, NotRunning when no stack runs on `home`.
+    """
+    stories: dict[str, Callable[[Home, Stack], str]] = {
+        "peak": _peak, "outage": _outage, "slow-payments": _slow_payments, "reset": _reset,
+    }  # fmt: skip
+    if story not in stories:
+        raise SettingError(f"no story is called {story!r}; there are: {', '.join(stories)}")
+    read_endpoints(home)
+    return stories[story](home, stack)
+
+
+def _peak(home: Home, stack: Stack) -> str:
+    write_drill(home, Drill(story="peak", shoppers=PEAK_SHOPPERS, delays_s={"storefront": PEAK_DELAY_S}))
+    return (
+        f"Five times the shoppers are arriving, and pages have become heavier. Which service is slow? "
+        f"Watch p95 in the console, scale what the objective says, and read the verdict. "
+        f"End it with: shopfloor demo reset --home {home.path}"
+    )
+
+
+def _outage(home: Home, stack: Stack) -> str:
+    _scale(home, "inventory", 0, "demo story: a wrong hand took inventory away")
+    return (
+        f"A service has gone. Find out which, who did it and what shoppers notice; bring it back from the console. "
+        f"Or end it with: shopfloor demo reset --home {home.path}"
+    )
+
+
+def _slow_payments(home: Home, stack: Stack) -> str:
+    _behave(home, msgspec.structs.replace(stack.provider, answer_s=SLOW_ANSWER_S))
+    write_drill(home, Drill(story="slow-payments", shoppers=PEAK_SHOPPERS))
+    return (
+        f"The payment provider now takes {SLOW_ANSWER_S:.0f} s an answer. Orders wait at payments; see what scaling "
+        f"can and cannot do. End it with: shopfloor demo reset --home {home.path}"
+    )
+
+
+def _reset(home: Home, stack: Stack) -> str:
+    write_drill(home, Drill())
+    _behave(home, stack.provider)
+    with _operations(home) as client:
+        changed = [view.name for view in client.services().services if view.desired != 1]
+    for service in changed:
+        _scale(home, service, 1, "demo story: reset")
+    return "The shop is as the demo began: the usual shoppers, a provider that answers, one replica each."
+
+
+def _scale(home: Home, service: str, replicas: int, reason: str) -> None:
+    with _operations(home) as client:
+        client.scale(service, ScaleRequest(replicas=replicas, reason=reason, confirm_zero=replicas == 0))
+
+
+def _operations(home: Home) -> OperationsClient:
+    return OperationsClient(read_endpoints(home).operations, read_token(home))
+
+
+def _behave(home: Home, behaviour: Provider) -> None:
+    try:
+        answer = httpx.post(
+            f"{read_endpoints(home).provider}/behaviour",
+            json=msgspec.to_builtins(behaviour),
+            timeout=5,
+            trust_env=False,
+        )
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise NotRunning(f"the payment provider does not answer ({error}); look at: shopfloor status") from error
