@@ -28,7 +28,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service now. Rates are per second and latencies milliseconds over the last 10 s; None: no request.
 
     `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
-    the capacity of the ready replicas. `because` says in words why `health` is not ok.
+    the capacity of the ready replicas. `because` says in words why `health` is not ok. `forecast_peak` is in
+    requests a second: the highest mean of the coming hour, at `forecast_peak_at`.
     """
 
     name: str
@@ -214,3 +215,22 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str = ""
     type: str = "about:blank"
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """202 of a scale or restart: the intent is committed; its outcome is at GET /ops/v1/actions/{action_id}."""
+
+    action_id: str
+
+
+class WhoAmI(msgspec.Struct, frozen=True):
+    """GET /ops/v1/whoami: whom the token speaks for, and the role."""
+
+    subject: str
+    role: str
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """In the stream of events: this many were left out because the listener was too slow (SSE event `skipped`)."""
+
+    skipped: int
