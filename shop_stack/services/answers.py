@@ -1,0 +1,35 @@
+"""What every service reads from the gateway's headers, and how a kept answer goes out."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response
+from litestar.params import Parameter
+
+from shop_stack.hosting.service import Answer
+
+# The gateway has checked the token and sets these from its claims; it strips them from what comes from outside.
+Subject = Annotated[str, Parameter(header="x-subject", min_length=1, max_length=64)]
+MaybeSubject = Annotated[str | None, Parameter(header="x-subject", max_length=64, required=False, default=None)]
+Role = Annotated[str, Parameter(header="x-role", max_length=32, required=False, default="guest")]
+# Every POST that creates carries a key; without one Litestar answers 400.
+IdempotencyKey = Annotated[str, Parameter(header="idempotency-key", min_length=1, max_length=200)]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def answer_of(status: int, body: Any) -> Answer:
+    """An answer with this HTTP status and `body` as JSON."""
+    return Answer(status, msgspec.json.encode(body))
+
+
+def respond(answer: Answer) -> Response[bytes]:
+    """An answer (kept or new) as it goes out."""
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+
+def to_us(moment: datetime) -> int:
+    """A time as stores keep it: whole microseconds since 1970, UTC."""
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
