@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from shop_stack.events.topics import ACTIONS, DEAD_LETTERS, INCIDENTS, MODELS, SAMPLES, Event
+from shop_stack.events.topics import ACTIONS, INCIDENTS, MODELS, SAMPLES, Event
 
 
 class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,19 +161,3 @@ class ReplicasAdvised(Event, frozen=True, kw_only=True):
     service: str
     replicas: int
     because: str
-
-
-class RecordParked(Event, frozen=True, kw_only=True):
-    """A record that cannot be handled: where it lies, who failed on it and why."""
-
-    type = "shop.dead-letters.record-parked.v1"
-    topic = DEAD_LETTERS
-    consumer: str
-    source_topic: str
-    partition: int
-    position: int
-    event_id: str | None
-    subject: str | None
-    reason: str
-    error: str
-    attempts: int
