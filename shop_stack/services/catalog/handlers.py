@@ -20,7 +20,7 @@ from shop_stack.services.catalog.rules import Product, Verdict, judge_addition
 
 MAX_BATCH = 500
 MAX_IDS = 200
-ProductId = Annotated[str, Meta(min_length=1, max_length=64)]
+ProductId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~:-]{1,64}$")]  # safe in paths and in comma lists
 Price = Annotated[int, Meta(ge=1, le=10**12)]
 
 
