@@ -8,7 +8,8 @@ from shop_stack.events.topics import ACTIONS, INCIDENTS, MODELS, SAMPLES, Event
 
 
 class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
-    """One service in one sampling interval. Rates are per second, latencies milliseconds, None: no request."""
+    """One service in one sampling interval. Rates are per second over the interval; latencies are milliseconds over the
+    last 10 s, None: no request in them. Replicas, CPU and memory are those of its process group."""
 
     service: str
     group: str
@@ -39,7 +40,10 @@ class StackSampled(Event, frozen=True, kw_only=True):
 
 
 class ActionRequested(Event, frozen=True, kw_only=True):
-    """An operator asked for `scale` or `restart`; `replicas` and `previous` are for scaling."""
+    """An operator asked for `scale` or `restart`; `replicas` and `previous` are for scaling.
+
+    `audit_head` is the newest hash of operations' audit chain, which this action is part of.
+    """
 
     type = "ops.action.requested.v1"
     topic = ACTIONS
@@ -53,6 +57,7 @@ class ActionRequested(Event, frozen=True, kw_only=True):
     previous: int | None = None
     expected_utilisation: float | None = None
     expected_p95_ms: float | None = None
+    audit_head: str | None = None
 
 
 class ActionApplied(Event, frozen=True, kw_only=True):
