@@ -1,0 +1,92 @@
+"""How many replicas are recommended, from what analytics advises, else from a forecast, else from the load now."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shop_stack.events import ForecastMade, Point
+
+STALE = timedelta(hours=2)
+COMING = timedelta(hours=1)
+TARGET_UTILISATION = 0.7
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The highest of a forecast's points in the coming hour, in requests a second."""
+
+    mean: float
+    high80: float
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What analytics advised for a service, and when."""
+
+    replicas: int
+    because: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One service's need: requests a second now and at the forecast peak, and what one replica can carry."""
+
+    service: str
+    rate: float
+    peak: Peak | None
+    replica_capacity: float
+
+
+def forecast_peak(forecast: ForecastMade | None, now: datetime) -> Peak | None:
+    """The peak of the coming hour; None without a forecast that reaches into it or when it is stale (2 h)."""
+    if forecast is None or forecast.status != "ok" or now - forecast.made_at > STALE:
+        return None
+    step = timedelta(seconds=forecast.step_s)
+    coming = [point for point in forecast.points if now - step < point.at <= now + COMING]
+    if not coming:
+        return None
+    highest: Point = max(coming, key=lambda point: point.mean)
+    per = _seconds(forecast.unit)
+    return Peak(mean=highest.mean / per, high80=max(p.high80 for p in coming) / per, at=highest.at)
+
+
+def _seconds(unit: str) -> float:
+    if "minute" in unit or "min" in unit:
+        return 60.0
+    return 3600.0 if "hour" in unit else 1.0
+
+
+def recommend(
+    demands: Sequence[Demand], advice: Sequence[Advice], bounds: tuple[int, int], now: datetime
+) -> tuple[int | None, str]:
+    """Replicas for the group of these services, within `bounds`, and why; None when nothing is known.
+
+    Analytics' fresh advice goes first (the largest of the group's); else the forecast's upper 80% band or the rate
+    now, whichever is more, over the replicas' capacity at 70% utilisation.
+    """
+    fresh = [a for a in advice if now - a.at <= STALE]
+    if fresh:
+        most = max(fresh, key=lambda a: a.replicas)
+        return _within(most.replicas, bounds), most.because
+    if not demands:
+        return None, ""
+    now_load = sum(d.rate / d.replica_capacity for d in demands)
+    peak_load = sum((max(d.peak.high80, d.rate) if d.peak else d.rate) / d.replica_capacity for d in demands)
+    replicas = _within(math.ceil(peak_load / TARGET_UTILISATION - 1e-9), bounds)
+    if peak_load > now_load:
+        source = f"the forecast peak of the coming hour (upper 80% band) needs {peak_load:.2f} replicas' worth"
+    else:
+        source = f"the rate now needs {now_load:.2f} replicas' worth"
+    return replicas, f"{source}, at 70% utilisation {replicas}" + _bounded(peak_load, replicas)
+
+
+def _within(replicas: int, bounds: tuple[int, int]) -> int:
+    return max(bounds[0], min(bounds[1], replicas))
+
+
+def _bounded(load: float, replicas: int) -> str:
+    wanted = max(1, math.ceil(load / TARGET_UTILISATION - 1e-9))
+    return f" ({wanted} would be out of bounds)" if wanted != replicas else ""

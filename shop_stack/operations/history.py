@@ -1,0 +1,109 @@
+"""The last minutes of every service, kept in memory: what windows, sparklines and effects are read from."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shop_stack.events import Effect, ServiceSample
+from shop_stack.operations.envoy_statistics import Bin, merge, quantile
+
+KEPT = 180  # moments, one a second
+VIEW_S = 10.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One service in one sampling interval that ended at `at` (seconds since 1970).
+
+    `latencies` is the histogram of the interval; empty for a moment that was read back from the log, which has
+    only its `p95_ms`.
+    """
+
+    at: float
+    interval_s: float
+    requests: float
+    errors: float
+    lag: int
+    ready: int
+    utilisation: float
+    p95_ms: float | None = None
+    latencies: Mapping[Bin, int] = field(default_factory=dict)
+
+
+def from_sample(sample: ServiceSample, at: float, interval_s: float, utilisation: float) -> Moment:
+    """A moment as the log remembers it."""
+    requests = sample.request_rate * interval_s
+    return Moment(
+        at=at,
+        interval_s=interval_s,
+        requests=requests,
+        errors=sample.error_rate * requests,
+        lag=sample.lag,
+        ready=sample.ready,
+        utilisation=utilisation,
+        p95_ms=sample.p95_ms,
+    )
+
+
+class History:
+    """Moments by service, the newest KEPT of each. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._moments: dict[str, deque[Moment]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, service: str, moment: Moment) -> None:
+        """Append the newest moment."""
+        with self._lock:
+            self._moments.setdefault(service, deque(maxlen=KEPT)).append(moment)
+
+    def window(self, service: str, start: float, end: float) -> list[Moment]:
+        """Moments with start < at <= end, oldest first."""
+        with self._lock:
+            moments = list(self._moments.get(service, ()))
+        return [m for m in moments if start < m.at <= end]
+
+    def last(self, service: str, number: int) -> list[Moment]:
+        """The newest `number` moments, oldest first."""
+        with self._lock:
+            return list(self._moments.get(service, ()))[-number:]
+
+
+def request_rate(moments: Sequence[Moment]) -> float:
+    """Requests a second over the moments."""
+    seconds = sum(m.interval_s for m in moments)
+    return sum(m.requests for m in moments) / seconds if seconds else 0.0
+
+
+def error_rate(moments: Sequence[Moment]) -> float:
+    """Share (0..1) of requests that were answered 5xx."""
+    requests = sum(m.requests for m in moments)
+    return sum(m.errors for m in moments) / requests if requests else 0.0
+
+
+def latency(moments: Sequence[Moment], q: float) -> float | None:
+    """The q-quantile in milliseconds of all requests of the moments; None when there was none.
+
+    Where only the log's p95 figures are left it is their mean, weighted by requests, and only for q = 0.95.
+    """
+    measured = quantile(merge(m.latencies for m in moments), q)
+    if measured is not None or q != 0.95:
+        return measured
+    known = [(m.p95_ms, m.requests) for m in moments if m.p95_ms is not None and m.requests > 0]
+    weight = sum(requests for _, requests in known)
+    return sum(p95 * requests for p95, requests in known) / weight if weight else None
+
+
+def effect(moments: Sequence[Moment]) -> Effect:
+    """A service over these moments: means, and the p95 of all their requests."""
+    seconds = sum(m.interval_s for m in moments)
+    number = len(moments)
+    return Effect(
+        seconds=seconds,
+        request_rate=request_rate(moments),
+        error_rate=error_rate(moments),
+        p95_ms=latency(moments, 0.95),
+        lag=sum(m.lag for m in moments) / number if number else 0.0,
+        utilisation=sum(m.utilisation for m in moments) / number if number else None,
+    )

@@ -1,0 +1,139 @@
+"""The thread between operations and the event log: it publishes, measures lag, and knows whether the log answers."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from shop_stack.envelope import Envelope, encode
+from shop_stack.errors import LogUnavailable, ShopfloorError
+from shop_stack.eventlog.interface import EventLog, Record
+from shop_stack.events import SAMPLES, Event
+from shop_stack.operations.projection import Projection
+from shop_stack.operations.store import Store
+
+KEPT_SAMPLES = 600
+_LAG_EVERY_S = 3.0
+_SILENT_S = 5.0
+_LONGEST_PAUSE_S = 10.0
+
+
+class LogLink:
+    """Owns operations' handle of the log, opened when it answers and opened anew after it failed.
+
+    Samples wait in memory, the newest 600 (ten minutes); when the log was away longer the oldest are dropped and
+    `dropped` counts them. Actions and incidents wait in the store's outbox, all of them.
+    """
+
+    def __init__(self, opener: Callable[[], EventLog], store: Store, projection: Projection) -> None:
+        self._opener = opener
+        self._store = store
+        self._projection = projection
+        self._log: EventLog | None = None
+        self._samples: deque[bytes] = deque(maxlen=KEPT_SAMPLES)
+        self._lag: dict[str, int] = {}
+        self._lag_due = 0.0
+        self._error: str | None = "it has not answered yet"
+        self._busy_since: float | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-link", daemon=True)
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after what is there was published if the log answers."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout=3.0)
+
+    def wake(self) -> None:
+        """Publish now: an event was written to the outbox."""
+        self._wake.set()
+
+    def offer(self, sample: Envelope[Event]) -> None:
+        """Publish a sample when the log answers."""
+        if len(self._samples) == KEPT_SAMPLES:
+            self.dropped += 1
+        self._samples.append(encode(sample))
+        self._wake.set()
+
+    def log(self) -> EventLog:
+        """The log, for reading. Raises LogUnavailable while it does not answer."""
+        log, why = self._log, self.down_because
+        if log is None or why:
+            raise LogUnavailable(f"the event log does not answer: {why or 'it is being opened'}")
+        return log
+
+    @property
+    def down_because(self) -> str | None:
+        """Why the log counts as down; None while it answers."""
+        busy = self._busy_since
+        if self._error is None and busy is not None and time.monotonic() - busy > _SILENT_S:
+            return f"it has not answered for {time.monotonic() - busy:.0f} s"
+        return self._error
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait for the log."""
+        return len(self._samples)
+
+    def lag(self, group: str) -> int:
+        """Records that this group has not consumed; the last known figure."""
+        return self._lag.get(group, 0)
+
+    def _run(self) -> None:
+        pause = 1.0
+        while not self._stopping.is_set():
+            try:
+                self._busy_since = time.monotonic()
+                self.turn()
+                self._error, pause = None, 1.0
+            except (ShopfloorError, OSError) as error:
+                self._give_up(str(error))
+                pause = min(_LONGEST_PAUSE_S, pause * 2)
+                self._stopping.wait(pause)
+            finally:
+                self._busy_since = None
+            self._wake.wait(1.0)
+            self._wake.clear()
+        if self._log is not None:
+            self._log.close()
+
+    def turn(self) -> None:
+        """Publish what waits, measure lag when it is due, read what is new. Raises LogUnavailable."""
+        if self._log is None:
+            self._log = self._opener()
+        self._publish_outbox(self._log)
+        self._publish_samples(self._log)
+        if time.monotonic() >= self._lag_due:
+            self._lag = {group: sum(self._log.lag(group).values()) for group in self._log.groups()}
+            self._projection.follow(self._log)
+            self._lag_due = time.monotonic() + _LAG_EVERY_S
+
+    def _publish_outbox(self, log: EventLog) -> None:
+        while rows := self._store.outgoing():
+            for row in rows:
+                log.append(row.topic, [Record(key=row.key, value=row.value)])
+            self._store.mark_published([row.ordinal for row in rows], datetime.now(UTC))
+
+    def _publish_samples(self, log: EventLog) -> None:
+        waiting = list(self._samples)
+        for begin in range(0, len(waiting), 100):
+            some = waiting[begin : begin + 100]
+            log.append(SAMPLES.name, [Record(key=None, value=value) for value in some])
+            for _ in some:
+                self._samples.popleft()
+
+    def _give_up(self, why: str) -> None:
+        self._error = why
+        if self._log is not None:
+            log, self._log = self._log, None
+            try:
+                log.close()
+            except (ShopfloorError, OSError):
+                return
