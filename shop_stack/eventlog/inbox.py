@@ -1,0 +1,109 @@
+"""The inbox: what a consumer has handled, written with the effect, and the aggregates that a poison event stopped."""
+
+import sqlite3
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
+
+from shop_stack.eventlog.database import TABLES
+
+INBOX = Table(
+    "inbox",
+    TABLES,
+    Column("consumer", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("handled", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+STOPPED = Table(
+    "stopped_aggregates",
+    TABLES,
+    Column("ordinal", Integer, primary_key=True),
+    Column("consumer", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("aggregate", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("error", Text),
+    Column("partition", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index("stopped_once", STOPPED.c.consumer, STOPPED.c.topic, STOPPED.c.aggregate, STOPPED.c.event_id, unique=True)
+Index("stopped_errors", STOPPED.c.consumer, STOPPED.c.ordinal, sqlite_where=text("error IS NOT NULL"))
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a stopped aggregate: the first, with its `error`, stopped it; the others wait behind it."""
+
+    topic: str
+    aggregate: str
+    event_id: str
+    error: str | None
+    partition: int
+    position: int
+    value: bytes
+    at: int
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregate that does not go on: the event that stopped it, why, where it lies, how many wait behind it."""
+
+    consumer: str
+    topic: str
+    aggregate: str
+    event_id: str
+    error: str
+    partition: int
+    position: int
+    at: int
+    parked: int
+
+
+def enter(driver: sqlite3.Connection, consumer: str, event_id: str, now: int) -> bool:
+    """Note the event as handled, in the effect's transaction; False when it was handled before."""
+    return driver.execute("INSERT OR IGNORE INTO inbox VALUES (?,?,?)", (consumer, event_id, now)).rowcount == 1
+
+
+def any_stopped(driver: sqlite3.Connection) -> bool:
+    """Whether any aggregate is stopped: the question that every transaction asks first, so a cheap one."""
+    return driver.execute("SELECT 1 FROM stopped_aggregates LIMIT 1").fetchone() is not None
+
+
+def is_stopped(driver: sqlite3.Connection, consumer: str, topic: str, aggregate: str) -> bool:
+    """Whether this aggregate is stopped for this consumer."""
+    query = "SELECT 1 FROM stopped_aggregates WHERE consumer=? AND topic=? AND aggregate=? LIMIT 1"
+    return driver.execute(query, (consumer, topic, aggregate)).fetchone() is not None
+
+
+def park(driver: sqlite3.Connection, consumer: str, record: Parked) -> None:
+    """Keep a record of a stopped aggregate, in order; one that came before is not kept twice."""
+    driver.execute(
+        "INSERT OR IGNORE INTO stopped_aggregates "
+        "(consumer, topic, aggregate, event_id, error, partition, position, value, at) VALUES (?,?,?,?,?,?,?,?,?)",
+        (consumer, record.topic, record.aggregate, record.event_id, record.error, record.partition, record.position,
+         record.value, record.at),
+    )  # fmt: skip
+
+
+def stopped(driver: sqlite3.Connection) -> list[Stopped]:
+    """The stopped aggregates, oldest first."""
+    rows = driver.execute(
+        "SELECT s.consumer, s.topic, s.aggregate, s.event_id, s.error, s.partition, s.position, s.at, "
+        "(SELECT count(*) FROM stopped_aggregates p WHERE p.consumer=s.consumer AND p.topic=s.topic "
+        "AND p.aggregate=s.aggregate AND p.error IS NULL) "
+        "FROM stopped_aggregates s WHERE s.error IS NOT NULL ORDER BY s.ordinal"
+    )
+    names = Stopped.__struct_fields__
+    return [Stopped(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def parked(driver: sqlite3.Connection, consumer: str, topic: str, aggregate: str) -> list[Parked]:
+    """All records kept of a stopped aggregate, in order, the one that stopped it first."""
+    rows = driver.execute(
+        "SELECT topic, aggregate, event_id, error, partition, position, value, at FROM stopped_aggregates "
+        "WHERE consumer=? AND topic=? AND aggregate=? ORDER BY ordinal",
+        (consumer, topic, aggregate),
+    )
+    names = Parked.__struct_fields__
+    return [Parked(**dict(zip(names, row, strict=True))) for row in rows]

@@ -1,0 +1,184 @@
+"""A service's own database: one SQLite file, connections kept by each thread, one writer at a time."""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from shop_stack.errors import ShopfloorError
+
+SCHEMA_VERSION = 1
+_BUSY_S = 5.0
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-1024",
+)
+
+
+class StoreBusy(ShopfloorError):
+    """Another writer held the store for longer than this one may wait; trying again is right."""
+
+
+class StoreOutdated(ShopfloorError):
+    """The store was written by another version of Shopfloor."""
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether an error only says that the store is taken just now."""
+    if isinstance(error, OperationalError):
+        error = error.orig if isinstance(error.orig, BaseException) else error
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, StoreBusy)
+
+
+@dataclass
+class Kept:
+    """What one thread keeps of a store: the Core connection and the driver's own beneath it."""
+
+    connection: Connection
+    driver: sqlite3.Connection
+    writing: bool = False
+
+
+class Store:
+    """One SQLite file. Each thread keeps one connection in autocommit; a write takes the file's lock first.
+
+    Writers queue at `<file>.lock` (SQLite's own busy handler starves the slowest of several), then BEGIN
+    IMMEDIATE. Within the process they queue at a lock that knows time-outs, since flock knows none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._engine = _engine(path)
+        self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._turn = threading.Lock()
+        self._mine = threading.local()
+        self._all: list[Kept] = []
+        self._guard = threading.Lock()
+
+    def kept(self) -> Kept:
+        """This thread's connection, opened at its first use (alone: the switch to WAL suffers no company)."""
+        kept: Kept | None = getattr(self._mine, "kept", None)
+        if kept is None:
+            kept = self._mine.kept = self._open()
+        return kept
+
+    def prepare(self, metadata: MetaData) -> None:
+        """Create the tables that are missing and hold the file's version against this program's.
+
+        Raises StoreOutdated when another version wrote it.
+        """
+        with self.write() as kept:
+            found = int(kept.driver.execute("PRAGMA user_version").fetchone()[0])
+            if found not in (0, SCHEMA_VERSION):
+                raise StoreOutdated(
+                    f"{self.path} has schema {found}, this program writes {SCHEMA_VERSION}; "
+                    f"run the version that made it, or start on a new home folder"
+                )
+            for table in metadata.sorted_tables:
+                kept.connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    kept.connection.execute(CreateIndex(index, if_not_exists=True))
+            kept.driver.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def current(self) -> bool:
+        """Whether the file answers and has this program's schema."""
+        try:
+            row = self.kept().driver.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error:
+            return False
+        return bool(row[0] == SCHEMA_VERSION)
+
+    @contextmanager
+    def write(self, wait_s: float = _BUSY_S) -> Iterator[Kept]:
+        """One write transaction; commits on leaving, rolls back on an error. Raises StoreBusy after `wait_s`.
+
+        Durable (fsync) on return. A thread has at most one at a time.
+        """
+        kept = self.kept()
+        if kept.writing:
+            raise RuntimeError(f"a write transaction on {self.path.name} is open in this thread already")
+        with self._exclusive(wait_s), _transaction(kept):
+            yield kept
+
+    def close(self) -> None:
+        """Close every thread's connection; their threads must have stopped using them."""
+        with self._guard:
+            for kept in self._all:
+                kept.connection.invalidate()
+                kept.driver.close()
+            self._all.clear()
+        self._mine = threading.local()
+        self._engine.dispose()
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    @contextmanager
+    def _exclusive(self, wait_s: float) -> Iterator[None]:
+        if not self._turn.acquire(timeout=wait_s):
+            raise StoreBusy(f"another writer has held {self.path.name} for {wait_s:g} s; try again")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        finally:
+            self._turn.release()
+
+    def _open(self) -> Kept:
+        with self._exclusive(_BUSY_S):
+            connection = self._engine.connect()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        kept = Kept(connection, driver)
+        with self._guard:
+            self._all.append(kept)
+        return kept
+
+
+@contextmanager
+def _transaction(kept: Kept) -> Iterator[None]:
+    kept.driver.execute("BEGIN IMMEDIATE")
+    kept.writing = True
+    try:
+        yield
+        kept.driver.execute("COMMIT")
+    except BaseException:
+        if kept.driver.in_transaction:
+            kept.driver.execute("ROLLBACK")
+        raise
+    finally:
+        kept.writing = False
+
+
+def _engine(path: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        driver = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        for pragma in _PRAGMAS:
+            driver.execute(pragma)
+        return driver
+
+    return create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        skip_autocommit_rollback=True,
+    )
