@@ -160,8 +160,10 @@ class EmbeddedLog:
         with self._opening:
             for listener in self._listeners.values():
                 listener.close()
-            for file in (*self._groups.values(), *self._topics.values()):
-                file.close()
+            for group in self._groups.values():
+                group.close()
+            for topic in self._topics.values():
+                topic.close()
             self._channels.close()
             self._listeners.clear()
 

@@ -1,0 +1,106 @@
+"""A Kafka cluster as seen by the log: its topics, their bounds and committed positions, and its errors as ours."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
+from kafka.protocol.consumer.offsets import OffsetSpec
+
+from shop_stack.errors import LogUnavailable
+from shop_stack.eventlog.interface import TopicPartition as Partition
+from shop_stack.events.topics import Topic
+
+# Its topic id names the log: it is made with the first topics and lost with them, even where a cluster id is fixed.
+ANCHOR = "shopfloor.log"
+BATCH_BYTES = 1_048_588
+# Patience with a broker that restarts: the library's own 30 s of back-off would outlast it.
+CONNECTION = {"reconnect_backoff_max_ms": 1000, "metrics_enabled": False, "bootstrap_timeout_ms": 10_000}
+_DAY_MS = 86_400_000
+
+
+@contextmanager
+def unavailable(servers: str) -> Iterator[None]:
+    """Raise LogUnavailable for whatever Kafka's client raises."""
+    try:
+        yield
+    except KafkaError as error:
+        raise LogUnavailable(
+            f"Kafka at {servers} does not answer as it should ({type(error).__name__}: {error}); "
+            f"see whether the broker runs, then try again"
+        ) from error
+
+
+class Cluster:
+    """One administrative connection, safe from any thread. Creates the declared topics that are missing."""
+
+    def __init__(self, servers: str, declared: Mapping[str, Topic]) -> None:
+        self.servers = servers
+        options = {key: value for key, value in CONNECTION.items() if key != "metrics_enabled"}
+        with unavailable(servers):
+            self._admin = KafkaAdminClient(bootstrap_servers=servers.split(","), **options)
+            found = self._describe()
+            missing = [topic for topic in (*declared.values(), Topic(ANCHOR, partitions=1)) if topic.name not in found]
+            if missing:
+                self._create(missing)
+                found = self._describe()
+            cluster_id = self._admin.describe_cluster()["cluster_id"]
+        self.log_id = f"kafka-{cluster_id}-{found[ANCHOR]['topic_id']}"
+        self.partitions = {name: len(found[name]["partitions"]) for name in declared}
+
+    def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first position kept of each partition."""
+        return self._offsets(dict.fromkeys(partitions, int(OffsetSpec.EARLIEST)))
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The position after the last record of each partition."""
+        return self._offsets(dict.fromkeys(partitions, int(OffsetSpec.LATEST)))
+
+    def first_since(self, partitions: Iterable[Partition], since_ms: int) -> dict[Partition, int]:
+        """The first position of each partition appended at `since_ms` or later; -1 when there is none."""
+        return self._offsets(dict.fromkeys(partitions, since_ms))
+
+    def committed(self, group: str) -> dict[Partition, tuple[int, str]]:
+        """The group's committed positions, each with the log_id that was stored beside it."""
+        with unavailable(self.servers):
+            found = self._admin.list_group_offsets({group: None})[group]
+        return {(p.topic, p.partition): (o.offset, o.metadata or "") for p, o in found.items() if o.offset >= 0}
+
+    def groups(self) -> list[str]:
+        """Every consumer group that the cluster knows."""
+        with unavailable(self.servers):
+            return sorted(group["group_id"] for group in self._admin.list_groups())
+
+    def remove_before(self, positions: Mapping[Partition, int]) -> None:
+        """Remove the records before these positions."""
+        with unavailable(self.servers):
+            self._admin.delete_records({TopicPartition(*p): position for p, position in positions.items()})
+
+    def close(self) -> None:
+        self._admin.close()
+
+    def _describe(self) -> dict[str, dict[str, Any]]:
+        return {topic["name"]: topic for topic in self._admin.describe_topics()}
+
+    def _create(self, topics: list[Topic]) -> None:
+        """Create topics; another process may have been faster."""
+        wanted = {
+            topic.name: {
+                "num_partitions": topic.partitions,
+                "configs": {
+                    "retention.ms": "-1" if topic.retention_days is None else str(int(topic.retention_days * _DAY_MS)),
+                    "max.message.bytes": str(BATCH_BYTES),
+                },
+            }
+            for topic in topics
+        }
+        self._admin.create_topics(wanted, raise_errors=False)
+        self._admin.wait_for_topics(list(wanted))
+
+    def _offsets(self, wanted: Mapping[Partition, int]) -> dict[Partition, int]:
+        if not wanted:
+            return {}
+        with unavailable(self.servers):
+            found = self._admin.list_partition_offsets({TopicPartition(*p): spec for p, spec in wanted.items()})
+        return {(p.topic, p.partition): int(o.offset) for p, o in found.items()}

@@ -1,0 +1,187 @@
+"""A member of a consumer group on Kafka."""
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    CommitFailedError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+)
+from kafka.structs import MemberState, OffsetAndMetadata
+
+from shop_stack.errors import Fenced, ForeignLog, LogUnavailable
+from shop_stack.eventlog.interface import StoredRecord, check_position
+from shop_stack.eventlog.interface import TopicPartition as Partition
+from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.records import from_kafka
+
+_SLICE_S = 0.25  # the library's poll cannot be woken: a waiting one returns this often to look
+
+
+class _Revocations(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes on the client's own thread which partitions were taken away."""
+
+    def __init__(self) -> None:
+        self.taken: set[Partition] = set()
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self.taken |= {(p.topic, p.partition) for p in revoked}
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """What came is found by comparing assignments."""
+
+
+class KafkaGroupConsumer:
+    """Joins its group by polling. Positions are kept by the brokers, each with the log_id beside it."""
+
+    def __init__(self, cluster: Cluster, group: str, topics: Collection[str]) -> None:
+        self._cluster = cluster
+        self._group = group
+        self._revocations = _Revocations()
+        self._begun: dict[Partition, int] = {}  # where each partition was resumed since it came to us
+        self._held: list[StoredRecord] = []
+        self._nudged = threading.Event()
+        self._closed = False
+        with unavailable(cluster.servers):
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=cluster.servers.split(","),
+                group_id=group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",  # a position out of range must be noticed; a new group starts at the start
+                session_timeout_ms=6000,
+                heartbeat_interval_ms=2000,
+                max_poll_interval_ms=30_000,
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+                allow_auto_create_topics=False,
+                **CONNECTION,
+            )
+            self._consumer.subscribe(list(topics), listener=self._revocations)
+
+    def poll(self, max_records: int = 500, timeout_s: float = 1.0) -> list[StoredRecord]:
+        """Records after the committed positions, in order within each partition; empty after `timeout_s`.
+
+        Raises ForeignLog, PositionPastEnd, PositionBelowStart, LogUnavailable.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            self._fetch(max_records, max(0.0, min(_SLICE_S, left)))
+            self._settle()
+            if self._held:
+                records, self._held = self._held, []
+                owned = self.assignment()
+                return [r for r in records if (r.topic, r.partition) in owned]
+            if self._nudged.is_set() or left <= 0:
+                self._nudged.clear()
+                return []
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Store the next position to read of each partition that is still ours; raises Fenced for the others."""
+        self._drop_revoked()
+        owned = self.assignment()
+        mine = {p: at for p, at in positions.items() if p in owned and at >= self._begun.get(p, at + 1)}
+        if mine:
+            self._commit(mine)
+        lost = sorted(set(positions) - set(mine))
+        if lost:
+            raise Fenced(self._fenced(lost))
+
+    def assignment(self) -> frozenset[Partition]:
+        if self._closed:
+            return frozenset()
+        return frozenset((p.topic, p.partition) for p in self._consumer.assignment())
+
+    def ready(self) -> bool:
+        if self._closed or self._consumer.group_metadata().state != MemberState.STABLE:
+            return False
+        return self.assignment() == frozenset(self._begun)
+
+    def wake(self) -> None:
+        """Make a waiting poll return within a quarter of a second; callable from any thread."""
+        self._nudged.set()
+
+    def close(self) -> None:
+        """Leave the group; the others take over at once."""
+        if not self._closed:
+            self._closed = True
+            with unavailable(self._cluster.servers):
+                self._consumer.close(autocommit=False)
+
+    def _fetch(self, max_records: int, timeout_s: float) -> None:
+        try:
+            with unavailable(self._cluster.servers):
+                try:
+                    found = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)), max_records=max_records)
+                except NoOffsetForPartitionError as error:
+                    self._start_at_the_start([(p.topic, p.partition) for p in error.args[0]])
+                    return
+                except (OffsetOutOfRangeError, LogTruncationError) as error:
+                    self._say_what_is_out_of_range()
+                    raise error
+        except LogUnavailable:
+            if self._held:
+                return
+            raise
+        for batch in found.values():
+            self._held += [from_kafka(record) for record in batch]
+
+    def _settle(self) -> None:
+        """Hold the stored positions of partitions that have come to us against this log."""
+        self._drop_revoked()
+        owned = self.assignment()
+        self._begun = {p: at for p, at in self._begun.items() if p in owned}
+        new = owned - self._begun.keys()
+        if not new:
+            return
+        committed = self._cluster.committed(self._group)
+        for partition in new & committed.keys():
+            position, log_id = committed[partition]
+            if log_id != self._cluster.log_id:
+                raise ForeignLog(
+                    f"group {self._group}: the position of {partition[0]}/{partition[1]} belongs to log "
+                    f"{log_id or 'unknown'} and this is log {self._cluster.log_id}; connect to the former or delete "
+                    f"the group"
+                )
+            self._begun[partition] = position
+
+    def _drop_revoked(self) -> None:
+        taken, self._revocations.taken = self._revocations.taken, set()
+        for partition in taken:
+            self._begun.pop(partition, None)
+
+    def _start_at_the_start(self, partitions: list[Partition]) -> None:
+        """Begin a group's first reading, and commit that, so that its lag is known from now on."""
+        starts = self._cluster.starts(partitions)
+        for partition, position in starts.items():
+            self._consumer.seek(TopicPartition(*partition), position)
+        self._commit(starts)
+
+    def _say_what_is_out_of_range(self) -> None:
+        """Raise PositionPastEnd or PositionBelowStart for the first partition that is."""
+        owned = self.assignment()
+        starts, ends = self._cluster.starts(owned), self._cluster.ends(owned)
+        committed = self._cluster.committed(self._group)
+        for partition in sorted(owned & committed.keys()):
+            check_position(partition, committed[partition][0], starts[partition], ends[partition])
+
+    def _commit(self, positions: Mapping[Partition, int]) -> None:
+        offsets = {TopicPartition(*p): OffsetAndMetadata(at, self._cluster.log_id, -1) for p, at in positions.items()}
+        with unavailable(self._cluster.servers):
+            try:
+                self._consumer.commit(offsets, timeout_ms=5000)
+            except CommitFailedError as error:
+                if any(isinstance(cause, RebalanceInProgressError) for cause in error.args):
+                    raise LogUnavailable(
+                        f"group {self._group} is rebalancing: nothing was committed; poll, then commit again"
+                    ) from error
+                raise Fenced(self._fenced(sorted(positions))) from error
+
+    def _fenced(self, lost: list[Partition]) -> str:
+        named = ", ".join(f"{topic}/{number}" for topic, number in lost)
+        return f"group {self._group}: {named} moved to another member; drop what was read of it and poll again"

@@ -1,0 +1,189 @@
+"""The log on Kafka: an idempotent producer, group consumers, and a reader for each thread that keeps positions."""
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaProducer
+
+from shop_stack.errors import UnknownTopic
+from shop_stack.eventlog.interface import Placed, Record, StoredRecord, TopicPartition
+from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
+from shop_stack.eventlog.kafka.reader import PositionReader
+from shop_stack.eventlog.kafka.records import to_headers
+from shop_stack.eventlog.records import check_sizes, partition_of
+from shop_stack.events.topics import TOPICS, Topic
+
+_DELIVERY_S = 10.0
+
+
+class KafkaLog:
+    """One Kafka cluster, `servers` being HOST:PORT[,HOST:PORT...]. Open it after a fork, not before.
+
+    Raises LogUnavailable when no broker answers.
+    """
+
+    def __init__(self, servers: str, topics: Mapping[str, Topic] = TOPICS) -> None:
+        self._servers = servers
+        self._declared = topics
+        self._cluster = Cluster(servers, topics)
+        self._opening = threading.Lock()
+        self._producer: KafkaProducer | None = None
+        self._consumers: list[KafkaGroupConsumer] = []
+        self._readers: dict[int, PositionReader] = {}
+        self._appended: dict[TopicPartition, int] = {}
+        self._any = itertools.count()
+
+    @property
+    def log_id(self) -> str:
+        """Names this log for ever; a stored position is only good with it."""
+        return self._cluster.log_id
+
+    def append(self, topic: str, records: Sequence[Record]) -> list[Placed]:
+        """Store all records, acknowledged by all in-sync replicas, in the order given within a partition.
+
+        Raises RecordTooLarge (nothing stored), UnknownTopic, LogUnavailable (some may be stored).
+        """
+        count = self.partitions(topic)
+        check_sizes(topic, records)
+        producer = self._producer or self._open_producer()
+        with unavailable(self._servers):
+            sent = [
+                producer.send(
+                    topic,
+                    value=record.value,
+                    key=None if record.key is None else record.key.encode(),
+                    headers=to_headers(record.headers),
+                    partition=next(self._any) % count if record.key is None else partition_of(record.key, count),
+                )
+                for record in records
+            ]
+            done = [future.get(timeout=_DELIVERY_S + 2) for future in sent]
+        placed = [Placed(topic, metadata.partition, metadata.offset) for metadata in done]
+        self._appended.update({(topic, p.partition): p.position + 1 for p in placed})
+        return placed
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> KafkaGroupConsumer:
+        """Join a group that shares the partitions of these topics, once it is polled. Raises UnknownTopic."""
+        for topic in topics:
+            self.partitions(topic)
+        consumer = KafkaGroupConsumer(self._cluster, group, topics)
+        self._consumers.append(consumer)
+        return consumer
+
+    def read(self, topic: str, partition: int, position: int, max_records: int = 500) -> list[StoredRecord]:
+        """Records from `position` on; empty at the end. What others append just now may come a moment later.
+
+        Raises PositionPastEnd, PositionBelowStart, UnknownTopic, LogUnavailable.
+        """
+        self.partitions(topic)
+        known_end = self._appended.get((topic, partition), 0)
+        return self._reader().read((topic, partition), position, max_records, known_end)
+
+    def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        """Wait until any of these partitions has records beyond the position given; False on time-out."""
+        return self._reader().wait(ends, timeout_s)
+
+    def topics(self) -> list[str]:
+        return list(self._declared)
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the cluster has of a declared topic. Raises UnknownTopic."""
+        count = self._cluster.partitions.get(topic)
+        if count is None:
+            raise UnknownTopic(f"topic {topic!r} is not declared in events/topics.py; declare it there")
+        return count
+
+    def starts(self, topic: str) -> list[int]:
+        """The first position kept of each partition."""
+        return list(dict(sorted(self._cluster.starts(self._all(topic)).items())).values())
+
+    def ends(self, topic: str) -> list[int]:
+        """The position after the last record of each partition."""
+        return list(dict(sorted(self._cluster.ends(self._all(topic)).items())).values())
+
+    def committed(self, group: str) -> dict[TopicPartition, int]:
+        """The group's committed positions."""
+        return {partition: position for partition, (position, _) in self._cluster.committed(group).items()}
+
+    def groups(self) -> list[str]:
+        """Every consumer group that the cluster knows."""
+        return self._cluster.groups()
+
+    def lag(self, group: str) -> dict[TopicPartition, int]:
+        """Records between the group's committed position and the end, by partition it has read."""
+        committed = self.committed(group)
+        ends = self._cluster.ends(committed)
+        return {partition: max(0, ends[partition] - position) for partition, position in committed.items()}
+
+    def enforce_retention(self, now: datetime) -> int:
+        """Remove records older than their topic keeps them; how many. Kafka does so itself, segment by segment."""
+        removed = 0
+        for topic in self._declared.values():
+            if topic.retention_days is not None:
+                cutoff = now - timedelta(days=topic.retention_days)
+                removed += self._remove_before(topic.name, int(cutoff.timestamp() * 1000))
+        return removed
+
+    def close(self) -> None:
+        """Leave all groups and close every connection."""
+        for consumer in self._consumers:
+            consumer.close()
+        with self._opening:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
+            if self._producer is not None:
+                self._producer.close(timeout=_DELIVERY_S)
+                self._producer = None
+        self._cluster.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _all(self, topic: str) -> list[TopicPartition]:
+        return [(topic, number) for number in range(self.partitions(topic))]
+
+    def _remove_before(self, topic: str, cutoff_ms: int) -> int:
+        partitions = self._all(topic)
+        starts, ends = self._cluster.starts(partitions), self._cluster.ends(partitions)
+        kept_from = self._cluster.first_since(partitions, cutoff_ms)
+        cut = {p: at if at >= 0 else ends[p] for p, at in kept_from.items()}
+        due = {p: at for p, at in cut.items() if at > starts[p]}
+        if due:
+            self._cluster.remove_before(due)
+        return sum(at - starts[p] for p, at in due.items())
+
+    def _open_producer(self) -> KafkaProducer:
+        with self._opening, unavailable(self._servers):
+            if self._producer is None:
+                self._producer = KafkaProducer(
+                    bootstrap_servers=self._servers.split(","),
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=4 * 1024 * 1024,
+                    batch_size=128 * 1024,
+                    delivery_timeout_ms=int(_DELIVERY_S * 1000),
+                    request_timeout_ms=5000,
+                    max_block_ms=int(_DELIVERY_S * 1000),
+                    allow_auto_create_topics=False,
+                    **CONNECTION,
+                )
+            return self._producer
+
+    def _reader(self) -> PositionReader:
+        """The calling thread's own, kept for its next read."""
+        thread = threading.get_ident()
+        with self._opening:
+            if thread not in self._readers:
+                self._readers[thread] = PositionReader(self._cluster)
+            return self._readers[thread]

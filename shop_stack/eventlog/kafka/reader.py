@@ -1,0 +1,127 @@
+"""Reading Kafka by own positions: one kept consumer that fetches ahead of its reader."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+
+from shop_stack.errors import LogUnavailable
+from shop_stack.eventlog.interface import StoredRecord, check_position
+from shop_stack.eventlog.interface import TopicPartition as Partition
+from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.records import from_kafka
+
+_AHEAD = 4000  # records held of a partition before its fetching pauses
+_AT_ONCE = 4000
+_PATIENCE_S = 10.0
+_LOOK_S = 0.005  # a caught-up partition is looked at no more often than this
+
+
+class PositionReader:
+    """Belongs to one thread. Partitions are followed from the first read or wait on."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._next: dict[Partition, int] = {}
+        self._ahead: dict[Partition, deque[StoredRecord]] = {}
+        self._paused: set[Partition] = set()
+        self._looked = 0.0
+        with unavailable(cluster.servers):
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=cluster.servers.split(","),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                allow_auto_create_topics=False,
+                **CONNECTION,
+            )
+
+    def read(self, partition: Partition, position: int, max_records: int, known_end: int) -> list[StoredRecord]:
+        """Records from `position` on; empty at the end.
+
+        `known_end` is an end that this process knows of: up to there the answer waits for what is on its way.
+        """
+        if self._next.get(partition) != position:
+            end = self._cluster.ends([partition])[partition]
+            check_position(partition, position, self._cluster.starts([partition])[partition], end)
+            self._place({partition: position})
+            known_end = max(end, known_end)
+        elif not self._ahead[partition] and time.monotonic() - self._looked > _LOOK_S:
+            self._pull(0)
+        if position < known_end:
+            self._pull_until(lambda: bool(self._ahead[partition]), _PATIENCE_S, partition)
+        return self._take(partition, max_records)
+
+    def wait(self, ends: Mapping[Partition, int], timeout_s: float) -> bool:
+        """Whether any of these partitions gets records beyond its position within the time."""
+        self._place({p: position for p, position in ends.items() if self._next.get(p) != position})
+        deadline = time.monotonic() + timeout_s
+        while not any(self._ahead[partition] for partition in ends):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._pull(left)
+        return True
+
+    def close(self) -> None:
+        self._consumer.close(autocommit=False)
+
+    def _place(self, positions: Mapping[Partition, int]) -> None:
+        if not positions:
+            return
+        self._next.update(positions)
+        with unavailable(self._cluster.servers):
+            self._consumer.assign([TopicPartition(*p) for p in self._next])
+            for partition, position in positions.items():
+                self._ahead[partition] = deque()
+                self._consumer.seek(TopicPartition(*partition), position)
+        self._unpause(set(positions))
+
+    def _pull_until(self, enough: Callable[[], bool], timeout_s: float, partition: Partition) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not enough():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LogUnavailable(
+                    f"Kafka at {self._cluster.servers} sent nothing of {partition[0]}/{partition[1]} in {timeout_s:g} s"
+                    f"; see whether the broker runs, then try again"
+                )
+            self._pull(left)
+
+    def _pull(self, timeout_s: float) -> None:
+        """Take what the client has fetched, waiting for it up to `timeout_s`."""
+        with unavailable(self._cluster.servers):
+            try:
+                found = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=_AT_ONCE)
+            except (OffsetOutOfRangeError, LogTruncationError) as error:
+                self._say_what_is_out_of_range()
+                raise error
+        self._looked = time.monotonic()
+        for where, batch in found.items():
+            partition = (where.topic, where.partition)
+            ahead = self._ahead[partition]
+            ahead.extend(from_kafka(record) for record in batch)
+            if len(ahead) >= _AHEAD:
+                self._consumer.pause(where)
+                self._paused.add(partition)
+
+    def _take(self, partition: Partition, max_records: int) -> list[StoredRecord]:
+        ahead = self._ahead[partition]
+        records = [ahead.popleft() for _ in range(min(max_records, len(ahead)))]
+        if records:
+            self._next[partition] = records[-1].position + 1
+        if not ahead:
+            self._unpause({partition})
+        return records
+
+    def _unpause(self, partitions: set[Partition]) -> None:
+        for partition in partitions & self._paused:
+            self._consumer.resume(TopicPartition(*partition))
+            self._paused.discard(partition)
+
+    def _say_what_is_out_of_range(self) -> None:
+        starts, ends = self._cluster.starts(self._next), self._cluster.ends(self._next)
+        for partition, position in self._next.items():
+            check_position(partition, position, starts[partition], ends[partition])

@@ -1,0 +1,24 @@
+"""Fixtures that several tiers share: one Kafka broker a run, an embedded log a test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shop_stack.eventlog.embedded import EmbeddedLog
+from tests import needs
+from tests.brokers import Broker, running_broker
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Apache Kafka broker, started when the first test asks for it and stopped after the last."""
+    with running_broker(tmp_path_factory.mktemp("kafka"), needs.kafka()) as broker:
+        yield broker
+
+
+@pytest.fixture
+def embedded_log(tmp_path: Path) -> Iterator[EmbeddedLog]:
+    """An empty embedded log."""
+    with EmbeddedLog(tmp_path / "log") as log:
+        yield log
