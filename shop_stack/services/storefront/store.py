@@ -1,0 +1,63 @@
+"""The storefront's database: carts, each of one shopper."""
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, Text, delete, select, update
+
+METADATA = MetaData()
+
+_carts = Table(
+    "carts",
+    METADATA,
+    Column("cart_id", String(64), primary_key=True),
+    Column("subject", String(64), nullable=False),
+    Column("lines", Text, nullable=False),  # JSON: units by product id, in the shopper's order
+    Column("changed_us", BigInteger, nullable=False),
+    Index("carts_by_subject", "subject"),
+    Index("carts_by_change", "changed_us"),
+)
+_lines = msgspec.json.Decoder(dict[str, int])
+
+
+@dataclass(frozen=True)
+class Cart:
+    """A shopper's cart: units by product id."""
+
+    cart_id: str
+    subject: str
+    lines: dict[str, int]
+
+
+def cart(connection: Connection, cart_id: str) -> Cart | None:
+    """The cart of this id, whoever's it is."""
+    found = select(_carts.c.cart_id, _carts.c.subject, _carts.c.lines).where(_carts.c.cart_id == cart_id)
+    row = connection.execute(found).first()
+    return Cart(row[0], row[1], _lines.decode(row[2])) if row else None
+
+
+def add(connection: Connection, new: Cart, now_us: int) -> None:
+    """Store a new cart. Raises IntegrityError when its id is taken."""
+    connection.execute(
+        _carts.insert().values(cart_id=new.cart_id, subject=new.subject, lines=_text(new), changed_us=now_us)
+    )
+
+
+def change(connection: Connection, changed: Cart, now_us: int) -> None:
+    """Replace the lines of a cart."""
+    own = update(_carts).where(_carts.c.cart_id == changed.cart_id, _carts.c.subject == changed.subject)
+    connection.execute(own.values(lines=_text(changed), changed_us=now_us))
+
+
+def adopt(connection: Connection, guest_id: str, customer_id: str) -> None:
+    """Give a guest's carts to the customer they turned out to be."""
+    connection.execute(update(_carts).where(_carts.c.subject == guest_id).values(subject=customer_id))
+
+
+def forget(connection: Connection, before_us: int) -> None:
+    """Drop carts not changed since then."""
+    connection.execute(delete(_carts).where(_carts.c.changed_us < before_us))
+
+
+def _text(of: Cart) -> str:
+    return msgspec.json.encode(of.lines).decode()
