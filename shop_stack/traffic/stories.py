@@ -8,7 +8,6 @@ import msgspec
 from shop_stack.access import read_token
 from shop_stack.errors import NotRunning, SettingError
 from shop_stack.operations.client import OperationsClient
-from shop_stack.operations.model import ScaleRequest
 from shop_stack.settings import Home, read_endpoints
 from shop_stack.stack import Provider, Stack
 from shop_stack.traffic.drill import Drill, write_drill
@@ -62,7 +61,7 @@ def _reset(home: Home, stack: Stack) -> str:
     write_drill(home, Drill())
     _behave(home, stack.provider)
     with _operations(home) as client:
-        changed = [view.name for view in client.services().services if view.desired != 1]
+        changed = [view.name for view in client.stack().services if view.desired != 1]
     for service in changed:
         _scale(home, service, 1, "demo story: reset")
     return "The shop is as the demo began: the usual shoppers, a provider that answers, one replica each."
@@ -70,7 +69,7 @@ def _reset(home: Home, stack: Stack) -> str:
 
 def _scale(home: Home, service: str, replicas: int, reason: str) -> None:
     with _operations(home) as client:
-        client.scale(service, ScaleRequest(replicas=replicas, reason=reason, confirm_zero=replicas == 0))
+        client.scale(service, replicas, reason, confirm_zero=replicas == 0)
 
 
 def _operations(home: Home) -> OperationsClient:

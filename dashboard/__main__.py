@@ -1,0 +1,18 @@
+"""`python -m dashboard`: the web dashboard, started by the supervisor."""
+
+import uvicorn
+
+from dashboard.app import make_app
+from shop_stack.runtime import lifeline
+from shop_stack.settings import from_environment
+
+
+def main() -> None:
+    """Serve until SIGTERM, on loopback only: readers are not asked who they are."""
+    settings = from_environment()
+    lifeline.follow(0)
+    uvicorn.run(make_app(), host="127.0.0.1", port=settings.ports["dashboard"], log_level="warning", ws="websockets")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Event flow by topic, the funnel from visits to orders, and the best sellers."""
+
+from datetime import timedelta
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.components import download, stated
+from dashboard.reads import ask, now, stack
+from dashboard.text import clean
+
+_STEPS = {"sessions": "visited", "viewed": "saw a product", "cart": "filled a cart", "checkout": "began checkout",
+          "ordered": "ordered"}  # fmt: skip
+
+
+def show_events() -> None:
+    """Events a minute by topic over the last half hour."""
+    st.subheader("Events by topic", anchor=False)
+    since = (now() - timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:00Z")
+    reading = ask("events_by_topic_by_minute", since=since)
+    if not stated(reading, "No event in the last half hour."):
+        return
+    whole = [row for row in reading.rows if row["complete"]]
+    running = sum(row["events"] for row in reading.rows if not row["complete"])
+    st.echarts_chart(charts.flow_chart(whole), height=280, alt="Events a minute by topic, last 30 minutes")
+    st.caption(f"Whole minutes. The minute that is not over yet has {running:,} events so far.")
+    download(reading, "events_by_topic_by_minute")
+
+
+def show_funnel() -> None:
+    """From a visit to an order, today."""
+    st.subheader("From visit to order, last 24 hours", anchor=False)
+    since = (now() - timedelta(hours=24)).strftime("%Y-%m-%dT%H:%M:00Z")
+    reading = ask("funnel", since=since)
+    if not stated(reading, "Nobody has visited yet."):
+        return
+    st.echarts_chart(charts.funnel_chart(reading.rows, _STEPS), height=220, alt="Sessions by step of the funnel")
+    st.caption("Live sessions; each step counts the sessions that came at least so far.")
+    download(reading, "funnel")
+
+
+def show_products() -> None:
+    """The ten best sellers of the last seven days."""
+    st.subheader("Best sellers, last 7 days", anchor=False)
+    since = (now() - timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:00Z")
+    reading = ask("top_products", since=since, limit=10)
+    if not stated(reading, "Nothing was sold in the last seven days."):
+        return
+    shown = [
+        {"product": clean(row["name"] or row["product_id"]), "units": row["units"], "orders": row["orders"],
+         f"revenue, {stack().currency}": row["revenue_minor"] / 100}
+        for row in reading.rows
+    ]  # fmt: skip
+    st.dataframe(shown, hide_index=True, alt="The ten best selling products")
+    download(reading, "top_products")

@@ -1,0 +1,87 @@
+"""The forecast: orders and revenue a day for 14 days, and requests a minute for the next hour, with bands."""
+
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.components import download, stated
+from dashboard.reads import Reading, Row, ask, now, stack
+from dashboard.text import escaped
+
+_DAYS_SHOWN = 42
+_SERIES = {"Revenue": "revenue:day", "Orders": "orders:day"}
+
+
+def points_of(rows: list[Row]) -> list[Row]:
+    """The rows of a forecast that are points; a series without enough history has none."""
+    return [row for row in rows if row.get("at") is not None]
+
+
+def words_of(rows: list[Row]) -> str:
+    """What stands below a forecast: by which model, how wrong it was in the backtest, from what data."""
+    row = rows[0]
+    if row["status"] != "ok":
+        return f"No forecast: {escaped(row['note'] or 'not enough history')}"
+    mase = (
+        "" if row["backtest_mase"] is None else f", backtest MASE {row['backtest_mase']:.2f} (1 = the seasonal guess)"
+    )
+    made = charts.moment(row["made_at"]).astimezone(stack().zone)
+    return f"{escaped(row['model'])} on {escaped(row['origin'])} data{mase}; made {made:%d %b %H:%M}."
+
+
+def show_days() -> None:
+    """Revenue or orders a day, with the next 14 days."""
+    head, choice = st.columns([3, 2], vertical_alignment="center")
+    head.subheader("The next 14 days", anchor=False)
+    with choice:
+        what = st.segmented_control("Series", list(_SERIES), default="Revenue", required=True, key="series",
+                                    label_visibility="collapsed", bind="query-params")  # fmt: skip
+    what = what or "Revenue"
+    past = ask("revenue_by_day", since=_since_of_days())
+    ahead = ask("forecasts", series=_SERIES[what])
+    if not stated(past, "No order has been placed yet."):
+        return
+    _days_chart(past, ahead, what)
+
+
+def _since_of_days() -> str:
+    ranges = ask("data_range")
+    last = max((charts.moment(row["last"]) for row in ranges.rows if row.get("last")), default=now())
+    return (min(last, now()) - timedelta(days=_DAYS_SHOWN)).date().isoformat() + "T00:00:00Z"
+
+
+def _days_chart(past: Reading, ahead: Reading, what: str) -> None:
+    money = what == "Revenue"
+    value, scale, unit = ("revenue_minor", 0.01, stack().currency) if money else ("orders", 1.0, "orders")
+    option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead.rows), unit, scale)
+    st.echarts_chart(option, height=320, alt=f"{what} by day with the forecast of the next 14 days")
+    origins = sorted({str(row["origin"]) for row in past.rows})
+    words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
+    st.caption(f"Days in {escaped(stack().time_zone)}; data: {escaped(', '.join(origins))}. {words}")
+    download(past, "revenue_by_day")
+
+
+def show_hour() -> None:
+    """Requests a minute of one service, with the next hour."""
+    names = [spec.name for spec in stack().services]
+    head, choice = st.columns([3, 2], vertical_alignment="center")
+    head.subheader("The next hour", anchor=False)
+    with choice:
+        service = st.selectbox("Service", names, key="service", label_visibility="collapsed", bind="query-params")
+    past = ask("service_minutes", service=service, since=_hours_ago(3))
+    ahead = ask("forecasts", series=f"requests:{service}")
+    if not stated(past, "No request has been measured yet."):
+        return
+    rows: list[dict[str, Any]] = [row for row in past.rows if row["service"] == service]
+    option = charts.forecast_chart(
+        charts.hour_of(rows, "requests_per_minute"), points_of(ahead.rows), "requests a minute"
+    )
+    st.echarts_chart(option, height=320, alt=f"Requests a minute at {service} with the forecast of the next hour")
+    st.caption(words_of(ahead.rows) if ahead.rows else "The first forecast is being made.")
+    download(past, "service_minutes")
+
+
+def _hours_ago(hours: int) -> str:
+    return (now() - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:00Z")

@@ -1,0 +1,105 @@
+"""Service health, and scaling with the promise before and the verdict after."""
+
+import streamlit as st
+
+from dashboard import reads
+from dashboard.text import clean, escaped
+from shop_stack.errors import ShopfloorError
+from shop_stack.operations.model import ActionView, ServiceView, StackView
+
+_MARKS = {
+    "ok": "● ok",
+    "degraded": "▲ slow or failing",
+    "down": "■ down",
+    "starting": "◌ starting",
+    "stopped": "□ stopped",
+}
+
+
+def health_row(view: ServiceView) -> dict[str, object]:
+    """A service as one row of the table; latencies in ms, rates per second."""
+    return {
+        "service": clean(view.name),
+        "health": _MARKS.get(view.health, view.health),
+        "replicas": f"{view.ready}/{view.desired}",
+        "req/s": round(view.request_rate, 1),
+        "errors": f"{view.error_rate:.1%}",
+        "p95 ms": None if view.p95_ms is None else round(view.p95_ms),
+        "goal ms": round(view.objective_p95_ms),
+        "used": f"{view.utilisation:.0%}",
+        "lag": view.lag,
+        "why": clean(view.because),
+    }
+
+
+def show_health() -> None:
+    """All services now."""
+    st.subheader("Services", anchor=False)
+    view = reads.live_stack()
+    if isinstance(view, str):
+        st.warning(escaped(view) + "\n\nLook at: `shopfloor status`", icon=":material/cloud_off:")
+        return
+    dead = [part for part in view.parts if not part.up]
+    for part in dead:
+        st.error(f"{escaped(part.name)} is down: {escaped(part.because)}", icon=":material/error:")
+    st.dataframe([health_row(service) for service in view.services], hide_index=True, alt="Health of every service")
+
+
+def show_scaling() -> None:
+    """The form; acting needs the operator's token, which is sent once and kept nowhere."""
+    st.subheader("Scale a service", anchor=False)
+    view = reads.live_stack()
+    if isinstance(view, str):
+        st.info("Scaling waits until operations answers.", icon=":material/hourglass_empty:")
+        return
+    names = [service.name for service in view.services]
+    left, right = st.columns(2)
+    name = left.selectbox("Service", names, key="scale-service")
+    service = next(s for s in view.services if s.name == name)
+    replicas = right.number_input("Replicas", 0, service.max_replicas, max(service.desired, 1), key=f"replicas-{name}")
+    promised = reads.expectation(service.name, int(replicas))
+    words = promised if isinstance(promised, str) else promised.refused or promised.words
+    st.caption(escaped(words))
+    with st.form("scale", border=False, clear_on_submit=True, enter_to_submit=False):
+        reason = st.text_input("Reason", max_chars=200, placeholder="why, for those who read it later")
+        token = st.text_input("Operator's token", type="password", autocomplete="off",
+                              help="The content of operator.token in the home folder. It is not stored.")  # fmt: skip
+        if st.form_submit_button("Scale", type="primary"):
+            _scale(view, service, int(replicas), reason, token)
+
+
+def _scale(view: StackView, service: ServiceView, replicas: int, reason: str, token: str) -> None:
+    if not token.strip() or not reason.strip():
+        st.error("A reason and the operator's token are needed.")
+        return
+    try:
+        reads.scale(service.name, replicas, reason.strip(), token.strip())
+    except ShopfloorError as error:
+        st.error(escaped(error))
+        return
+    moving = ", ".join([service.name, *service.moves_with])
+    st.success(f"Scaling {escaped(moving)} to {replicas}. The effect is measured for a minute; see below.")
+
+
+def action_row(action: ActionView) -> dict[str, object]:
+    """An action as one row: what was asked, what was promised, what came of it."""
+    change = f"{action.previous} → {action.replicas}" if action.kind == "scale" else "restart"
+    return {
+        "when": action.requested_at.astimezone(reads.stack().zone).strftime("%d %b %H:%M:%S"),
+        "service": clean(action.service),
+        "what": change,
+        "verdict": clean(action.verdict or action.state),
+        "because": clean(action.because or action.error or (action.expected.words if action.expected else "")),
+        "by": clean(action.actor),
+        "reason": clean(action.reason),
+    }
+
+
+def show_actions() -> None:
+    """The last ten actions with their verdicts."""
+    st.subheader("What was done, and whether it helped", anchor=False)
+    rows = [action_row(action) for action in reads.actions()]
+    if not rows:
+        st.info("Nobody has scaled or restarted anything yet.", icon=":material/hourglass_empty:")
+        return
+    st.dataframe(rows, hide_index=True, alt="The last ten actions with their verdicts")

@@ -1,0 +1,52 @@
+"""Revenue, orders, average order, conversion and sessions: today so far against the same weekday."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import show_freshness, stated
+from dashboard.reads import ask, stack
+from dashboard.text import escaped
+from shop_stack.money import format_minor
+
+_NAMES = {"revenue": "Revenue today", "orders": "Orders today", "average_order": "Average order",
+          "conversion": "Conversion", "sessions": "Sessions today"}  # fmt: skip
+_ORDER = ("revenue", "orders", "average_order", "conversion", "sessions")
+
+
+def figure(row: Mapping[str, Any], which: str, currency: str) -> str:
+    """A vital sign for a person: money, a share in per cent, or a count; a dash when there is none."""
+    value = row[which]
+    if value is None:
+        return "—"
+    if row["metric"] in ("revenue", "average_order"):
+        return format_minor(round(value), currency)
+    return f"{value:.2%}" if row["metric"] == "conversion" else f"{value:,.0f}"
+
+
+def delta(row: Mapping[str, Any]) -> str | None:
+    """The change against the same weekday, or None when there is nothing to compare or no change to speak of."""
+    change = row["change"]
+    return None if change is None or abs(change) < 0.0005 else f"{change:+.1%}"
+
+
+def show() -> None:
+    """The panel."""
+    reading = ask("vital_signs")
+    head, badge = st.columns([5, 1], vertical_alignment="center")
+    head.subheader("Today so far", anchor=False)
+    with badge:
+        show_freshness(reading)
+    if not stated(reading, "No order has been placed yet; the first one shows up here within seconds."):
+        return
+    rows = {row["metric"]: row for row in reading.rows}
+    currency = stack().currency
+    for column, metric in zip(st.columns(len(_ORDER)), _ORDER, strict=True):
+        if metric in rows:
+            row = rows[metric]
+            column.metric(_NAMES[metric], figure(row, "today", currency), delta(row), border=True,
+                          help=escaped(row["definition"]),
+                          delta_description=f"same weekday {figure(row, 'same_weekday', currency)}")  # fmt: skip
+    note = rows[_ORDER[0]].get("origin_note") or reading.note
+    st.caption(escaped(note) if note else "Compared with the same weekday last week until the same time of day.")

@@ -1,0 +1,82 @@
+"""The dashboard's pure parts: safe text, chart options, figures, freshness."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dashboard import charts
+from dashboard.components import as_csv, freshness
+from dashboard.text import clean, escaped
+from dashboard.views.outlook import points_of, words_of
+from dashboard.views.vital_signs import delta, figure
+
+pytestmark = pytest.mark.pure
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+POINT = {"at": "2026-11-23", "mean": 10.0, "low80": 8.0, "high80": 12.0, "low95": 5.0, "high95": 15.0}
+
+
+def test_text_loses_control_and_direction_characters_and_is_bounded() -> None:
+    assert clean("a\x1b[31mb\u202ec\u200fd\n") == "a[31mbcd"
+    assert len(clean("x" * 5000)) == 400
+
+
+@pytest.mark.parametrize("word", ["[x](javascript:alert(1))", "# big", "**b**", "$\\frac$", ":red[x]", "<b>", "`c`"])
+def test_markdown_in_data_is_escaped(word: str) -> None:
+    for character in "[]()#*$<>`:":
+        assert escaped(word).count("\\" + character) == word.count(character)
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_disarmed() -> None:
+    assert b"'=cmd" in as_csv([{"name": "=cmd|' /C calc'!A0", "units": -3}])
+    assert b"-3" in as_csv([{"name": "x", "units": -3}])
+
+
+def test_an_incomplete_last_bucket_is_drawn_apart() -> None:
+    option = charts.forecast_chart([("2026-11-21", 5.0, True), ("2026-11-22", 1.0, False)], [POINT], "orders")
+    series = {s["name"]: s for s in option["series"]}
+    assert series["actual"]["data"] == [["2026-11-21", 5.0]]
+    assert series["not over yet"]["data"] == [["2026-11-22", 1.0]]
+
+
+def test_bands_are_the_lower_line_and_the_width_above_it() -> None:
+    option = charts.forecast_chart([], [POINT], "GBP", 0.01)
+    series = {s["name"]: s for s in option["series"]}
+    assert series["80% band from"]["data"][0][1] == 0.08
+    assert series["80% band"]["data"][0][1] == 0.04
+    assert series["95% band"]["stackStrategy"] == "all"
+
+
+def test_days_of_two_origins_are_added_and_incomplete_if_one_is() -> None:
+    rows = [
+        {"day": "2026-11-22", "origin": "simulated", "orders": 3, "complete": True},
+        {"day": "2026-11-22", "origin": "live", "orders": 2, "complete": False},
+    ]
+    assert charts.days_of(rows, "orders") == [("2026-11-22", 5.0, False)]
+
+
+def test_figures_are_written_for_a_person() -> None:
+    row = {"metric": "revenue", "today": 123456, "change": None}
+    assert figure(row, "today", "GBP") == "GBP 1,234.56"
+    assert figure({"metric": "conversion", "today": 0.0251}, "today", "GBP") == "2.51%"
+    assert figure({"metric": "orders", "today": None}, "today", "GBP") == "—"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(None, None), (0.0, None), (0.0001, None), (0.25, "+25.0%"), (-0.5, "-50.0%")]
+)
+def test_no_change_gets_no_arrow(change: float | None, words: str | None) -> None:
+    assert delta({"change": change}) == words
+
+
+def test_freshness_says_live_stale_old_and_dead() -> None:
+    assert freshness(NOW - timedelta(seconds=2), None, NOW) == ("live", "green")
+    assert freshness(NOW - timedelta(seconds=42), None, NOW) == ("42 s old", "orange")
+    assert freshness(NOW - timedelta(days=400), None, NOW)[1] == "gray"
+    assert freshness(None, None, NOW) == ("no events yet", "gray")
+    assert freshness(None, "refused", NOW)[1] == "red"
+
+
+def test_not_enough_history_is_said_and_draws_no_points() -> None:
+    rows = [{"at": None, "status": "not_enough_history", "note": "3 of 28 days"}]
+    assert points_of(rows) == []
+    assert "3 of 28 days" in words_of(rows)
