@@ -41,7 +41,12 @@ def service_cluster(service: str, endpoint_file: Path, upstream: Upstream) -> Js
 
 def floor_cluster(name: str, port: int, upstream: Upstream) -> Json:
     """A part with one process at a known loopback port (operations, analytics)."""
-    return {"name": name, "type": "STATIC", "load_assignment": assignment(name, [(port, False)]), **_connection(upstream)}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": assignment(name, [(port, False)]),
+        **_connection(upstream),
+    }
 
 
 def absent_collector() -> Json:

@@ -26,8 +26,9 @@ class Door:
 
 def edge_listener(policy: MeshPolicy, key_sets: Mapping[Issuer, str], door: Door, access_log: Path) -> Json:
     """A door to the outside: default deny, identity from tokens only, limits, paths normalised, a JSON log."""
-    host = {"name": "edge", "domains": ["*"], "routes": [_edge_route(route) for route in policy.edge]}
-    host["routes"] += [_wrong_method(prefix) for prefix in dict.fromkeys(route.prefix for route in policy.edge)]
+    prefixes = dict.fromkeys(route.prefix for route in policy.edge)
+    routes = [*map(_edge_route, policy.edge), *map(_wrong_method, prefixes)]
+    host = {"name": "edge", "domains": ["*"], "routes": routes}
     manager = _manager(door, [host], edge_filters(policy.limits, key_sets))
     manager |= {
         "use_remote_address": True,

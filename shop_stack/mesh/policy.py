@@ -117,5 +117,3 @@ def _floor_routes() -> Iterator[EdgeRoute]:
     for prefix, cluster in (("/ops", "operations"), ("/analytics", "analytics")):
         yield EdgeRoute(prefix, SAFE_METHODS, cluster, "operators", None, UNSEEN_ONLY, timeout_s=60.0)
         yield EdgeRoute(prefix, ("POST",), cluster, "operators", None, UNSEEN_ONLY, timeout_s=60.0)
-
-
