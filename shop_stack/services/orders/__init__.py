@@ -1,0 +1,67 @@
+"""Orders: the checkout's process manager, every order's steps, deadlines and compensation."""
+
+from shop_stack.events import (
+    AuthorisationRequested,
+    CaptureRequested,
+    DispatchRequested,
+    IncidentOpened,
+    IncidentResolved,
+    OrderAdvanced,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    OrderRejected,
+    PaymentAuthorised,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    RefundRequested,
+    ReleaseRequested,
+    ReservationRejected,
+    ReservationReleased,
+    ReservationRequested,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    StockReserved,
+    VoidRequested,
+)
+from shop_stack.hosting.service import Service, Timer
+from shop_stack.services.orders import handlers, store
+
+CARD = Service(
+    name="orders",
+    routes=handlers.routes,
+    subscriptions={
+        StockReserved: handlers.advance,
+        ReservationRejected: handlers.advance,
+        ReservationReleased: handlers.advance,
+        PaymentAuthorised: handlers.advance,
+        PaymentDeclined: handlers.advance,
+        PaymentCaptured: handlers.advance,
+        PaymentVoided: handlers.advance,
+        PaymentRefunded: handlers.advance,
+        ShipmentDispatched: handlers.advance,
+        ShipmentDelivered: handlers.advance,
+    },
+    publications=frozenset(
+        {
+            OrderPlaced,
+            ReservationRequested,
+            AuthorisationRequested,
+            CaptureRequested,
+            DispatchRequested,
+            ReleaseRequested,
+            VoidRequested,
+            RefundRequested,
+            OrderAdvanced,
+            OrderCompleted,
+            OrderRejected,
+            OrderCancelled,
+            IncidentOpened,
+            IncidentResolved,
+        }
+    ),
+    store=store.METADATA,
+    timers=(Timer("deadlines", every_s=1.0, run=handlers.pass_deadlines),),
+)

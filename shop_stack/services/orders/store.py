@@ -1,0 +1,162 @@
+"""The orders' database: one row an order, written only at the version that was read."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from shop_stack.errors import Conflict
+from shop_stack.events import Line
+from shop_stack.moments import micros, moment
+from shop_stack.services.orders.rules import Order
+
+METADATA = MetaData()
+
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("order_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("cart_id", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("lines", Text, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("placed_us", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("stock_open", Boolean, nullable=False),
+    Column("money_open", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("deadline_us", BigInteger),
+)
+Index(
+    "orders_by_deadline",
+    ORDERS.c.deadline_us,
+    sqlite_where=ORDERS.c.deadline_us.is_not(None),
+    postgresql_where=ORDERS.c.deadline_us.is_not(None),
+)
+
+_ORDER = (
+    ORDERS.c.order_id, ORDERS.c.customer_id, ORDERS.c.cart_id, ORDERS.c.state, ORDERS.c.lines, ORDERS.c.total_minor,
+    ORDERS.c.placed_us, ORDERS.c.version, ORDERS.c.reason, ORDERS.c.stock_open, ORDERS.c.money_open, ORDERS.c.attempts,
+)  # fmt: skip
+_ADD = insert(ORDERS)
+_GET = select(*_ORDER).where(ORDERS.c.order_id == bindparam("order"))
+_GET_HELD = _GET.with_for_update()
+_CHANGE = (
+    update(ORDERS)
+    .where(ORDERS.c.order_id == bindparam("order"), ORDERS.c.version == bindparam("read_version"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("state", "reason", "version", "stock_open", "money_open", "attempts", "deadline_us")
+        }
+    )
+)
+_IS_DUE = select(ORDERS.c.order_id).where(ORDERS.c.deadline_us <= bindparam("now_us")).limit(1)
+_DUE = (
+    select(*_ORDER)
+    .where(ORDERS.c.deadline_us <= bindparam("now_us"))
+    .order_by(ORDERS.c.deadline_us)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_FORGET_DEADLINE = update(ORDERS).where(ORDERS.c.order_id == bindparam("order")).values(deadline_us=None)
+_lines = msgspec.json.Decoder(list[Line])
+
+
+def add(connection: Connection, order: Order, deadline: datetime | None) -> None:
+    """Store a new order."""
+    connection.execute(
+        _ADD,
+        {
+            "order_id": order.order_id,
+            "customer_id": order.customer_id,
+            "cart_id": order.cart_id,
+            "lines": msgspec.json.encode(order.lines).decode(),
+            "total_minor": order.total_minor,
+            "placed_us": micros(order.placed_at),
+            **_changing(order, deadline, ""),
+        },
+    )
+
+
+def get(connection: Connection, order_id: str) -> Order | None:
+    """The order of that id, if there is one."""
+    row = connection.execute(_GET, {"order": order_id}).first()
+    return _order(row) if row else None
+
+
+def get_held(connection: Connection, order_id: str) -> Order | None:
+    """The order of that id, held by this transaction until it ends."""
+    row = connection.execute(_GET_HELD, {"order": order_id}).first()
+    return _order(row) if row else None
+
+
+def change(connection: Connection, order: Order, read_version: int, deadline: datetime | None) -> None:
+    """Store an order anew. Raises Conflict when another replica has changed it since it was read."""
+    values = {"order": order.order_id, "read_version": read_version, **_changing(order, deadline, "new_")}
+    if connection.execute(_CHANGE, values).rowcount != 1:
+        raise Conflict(f"order {order.order_id} is no longer at version {read_version}; it is tried again")
+
+
+def is_any_due(connection: Connection, now: datetime) -> bool:
+    """Whether a deadline has passed."""
+    return connection.execute(_IS_DUE, {"now_us": micros(now)}).first() is not None
+
+
+def due(connection: Connection, now: datetime, most: int) -> list[Order]:
+    """Orders whose deadline has passed, the oldest deadline first; held by this transaction against other replicas."""
+    return [_order(row) for row in connection.execute(_DUE, {"now_us": micros(now), "most": most})]
+
+
+def forget_deadline(connection: Connection, order_id: str) -> None:
+    """The order waits for nothing any more."""
+    connection.execute(_FORGET_DEADLINE, {"order": order_id})
+
+
+def _changing(order: Order, deadline: datetime | None, prefix: str) -> dict[str, object]:
+    return {
+        f"{prefix}state": order.state,
+        f"{prefix}reason": order.reason,
+        f"{prefix}version": order.version,
+        f"{prefix}stock_open": order.stock_open,
+        f"{prefix}money_open": order.money_open,
+        f"{prefix}attempts": order.attempts,
+        f"{prefix}deadline_us": micros(deadline) if deadline else None,
+    }
+
+
+def _order(row: Row[*tuple[Any, ...]]) -> Order:
+    order_id, customer_id, cart_id, state, lines, total, placed, version, reason, stock, money, attempts = row
+    return Order(
+        order_id=order_id,
+        customer_id=customer_id,
+        cart_id=cart_id,
+        state=state,
+        lines=_lines.decode(lines),
+        total_minor=total,
+        placed_at=moment(placed),
+        version=version,
+        reason=reason,
+        stock_open=stock,
+        money_open=money,
+        attempts=attempts,
+    )

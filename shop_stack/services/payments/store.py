@@ -1,0 +1,154 @@
+"""The payments' database: one row an order, and which provider calls are due."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    bindparam,
+    insert,
+    select,
+    true,
+    update,
+)
+
+from shop_stack.hosting.service import Cause
+from shop_stack.moments import micros
+from shop_stack.services.payments.rules import Payment
+
+METADATA = MetaData()
+
+PAYMENTS = Table(
+    "payments",
+    METADATA,
+    Column("order_id", String, primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("goal", String, nullable=False),
+    Column("reference", String),
+    Column("version", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed", Boolean, nullable=False),
+    Column("due_us", BigInteger),
+    Column("causation", String),
+    Column("traceparent", String),
+)
+Index(
+    "payments_by_due",
+    PAYMENTS.c.due_us,
+    sqlite_where=PAYMENTS.c.due_us.is_not(None),
+    postgresql_where=PAYMENTS.c.due_us.is_not(None),
+)
+
+_PAYMENT = (
+    PAYMENTS.c.order_id, PAYMENTS.c.amount_minor, PAYMENTS.c.state, PAYMENTS.c.goal, PAYMENTS.c.reference,
+    PAYMENTS.c.version, PAYMENTS.c.attempts,
+)  # fmt: skip
+_KEPT = (*_PAYMENT, PAYMENTS.c.claimed, PAYMENTS.c.causation, PAYMENTS.c.traceparent)
+_GET = select(*_KEPT).where(PAYMENTS.c.order_id == bindparam("order"))
+_GET_HELD = _GET.with_for_update()
+_ADD = insert(PAYMENTS)
+_CHANGED = ("state", "goal", "reference", "version", "attempts", "claimed", "due_us", "causation", "traceparent")
+_CHANGE = (
+    update(PAYMENTS)
+    .where(PAYMENTS.c.order_id == bindparam("order"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGED})
+)
+_ASK = (
+    update(PAYMENTS)
+    .where(PAYMENTS.c.order_id == bindparam("order"))
+    .values(goal=bindparam("new_goal"), causation=bindparam("new_causation"), traceparent=bindparam("new_traceparent"))
+)
+_NEXT = select(PAYMENTS.c.order_id).where(PAYMENTS.c.due_us <= bindparam("now_us")).order_by(PAYMENTS.c.due_us).limit(1)
+_CLAIM = (
+    update(PAYMENTS)
+    .where(PAYMENTS.c.order_id == _NEXT.with_for_update(skip_locked=True).scalar_subquery())
+    .values(claimed=true(), attempts=PAYMENTS.c.attempts + 1, due_us=bindparam("lease_us"))
+    .returning(*_KEPT)
+)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A payment with what led to its present call; `claimed`: a worker is at the call, or died at it."""
+
+    payment: Payment
+    claimed: bool
+    cause: Cause
+
+
+def get(connection: Connection, order_id: str) -> Kept | None:
+    """The order's payment."""
+    row = connection.execute(_GET, {"order": order_id}).first()
+    return _kept(row) if row else None
+
+
+def get_held(connection: Connection, order_id: str) -> Kept | None:
+    """The order's payment, held by this transaction until it ends."""
+    row = connection.execute(_GET_HELD, {"order": order_id}).first()
+    return _kept(row) if row else None
+
+
+def add(connection: Connection, payment: Payment, due: datetime | None, cause: Cause) -> None:
+    """Store a new payment whose next call is due then."""
+    fixed = {"order_id": payment.order_id, "amount_minor": payment.amount_minor}
+    connection.execute(_ADD, {**fixed, **_changing(payment, due, cause, "")})
+
+
+def change(connection: Connection, payment: Payment, due: datetime | None, cause: Cause) -> None:
+    """Store a payment anew, claimed by nobody, its next call due then."""
+    connection.execute(_CHANGE, {"order": payment.order_id, **_changing(payment, due, cause, "new_")})
+
+
+def ask(connection: Connection, payment: Payment, cause: Cause) -> None:
+    """Store a payment's new goal while a worker is at its last call, which then goes on to the new one."""
+    values = {"order": payment.order_id, "new_goal": payment.goal}
+    connection.execute(_ASK, {**values, "new_causation": cause.causation, "new_traceparent": cause.traceparent})
+
+
+def is_any_due(connection: Connection, now: datetime) -> bool:
+    """Whether a provider call is due."""
+    return connection.execute(_NEXT, {"now_us": micros(now)}).first() is not None
+
+
+def claim(connection: Connection, now: datetime, lease_until: datetime) -> Kept | None:
+    """Take the call that is due longest, for this worker alone until the lease ends; counts the attempt."""
+    row = connection.execute(_CLAIM, {"now_us": micros(now), "lease_us": micros(lease_until)}).first()
+    return _kept(row) if row else None
+
+
+def _changing(payment: Payment, due: datetime | None, cause: Cause, prefix: str) -> dict[str, object]:
+    return {
+        f"{prefix}state": payment.state,
+        f"{prefix}goal": payment.goal,
+        f"{prefix}reference": payment.reference,
+        f"{prefix}version": payment.version,
+        f"{prefix}attempts": payment.attempts,
+        f"{prefix}claimed": False,
+        f"{prefix}due_us": micros(due) if due else None,
+        f"{prefix}causation": cause.causation,
+        f"{prefix}traceparent": cause.traceparent,
+    }
+
+
+def _kept(row: Row[*tuple[Any, ...]]) -> Kept:
+    order_id, amount, state, goal, reference, version, attempts, claimed, causation, traceparent = row
+    payment = Payment(
+        order_id=order_id,
+        amount_minor=amount,
+        state=state,
+        goal=goal,
+        reference=reference,
+        version=version,
+        attempts=attempts,
+    )
+    return Kept(payment, bool(claimed), Cause(causation, order_id, traceparent))
