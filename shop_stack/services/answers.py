@@ -11,8 +11,8 @@ from shop_stack.hosting.service import Answer
 
 # The gateway has checked the token and sets these from its claims; it strips them from what comes from outside.
 Subject = Annotated[str, Parameter(header="x-subject", min_length=1, max_length=64)]
-MaybeSubject = Annotated[str | None, Parameter(header="x-subject", max_length=64, required=False, default=None)]
-Role = Annotated[str, Parameter(header="x-role", max_length=32, required=False, default="guest")]
+MaybeSubject = Annotated[str | None, Parameter(header="x-subject", max_length=64)]  # give it the default None
+Role = Annotated[str, Parameter(header="x-role", max_length=32)]  # give it the default "guest"
 # Every POST that creates carries a key; without one Litestar answers 400.
 IdempotencyKey = Annotated[str, Parameter(header="idempotency-key", min_length=1, max_length=200)]
 

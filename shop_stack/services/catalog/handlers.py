@@ -59,10 +59,10 @@ class NewPrice(msgspec.Struct, forbid_unknown_fields=True):
     list_price_minor: Price
 
 
-PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000, required=False, default=1)]
-PageSize = Annotated[int, Parameter(ge=1, le=100, required=False, default=20)]
-Query = Annotated[str, Parameter(max_length=200, required=False, default="")]
-Ids = Annotated[str | None, Parameter(max_length=16_000, required=False, default=None)]
+PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000)]
+PageSize = Annotated[int, Parameter(ge=1, le=100)]
+Query = Annotated[str, Parameter(max_length=200)]
+Ids = Annotated[str | None, Parameter(max_length=16_000)]
 
 
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
@@ -71,7 +71,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     pages = Pages(currency)
 
     @get("/v1/products", sync_to_thread=True)
-    def list_products(q: Query, page: PageNumber, size: PageSize, ids: Ids) -> Response[bytes]:
+    def list_products(q: Query = "", page: PageNumber = 1, size: PageSize = 20, ids: Ids = None) -> Response[bytes]:
         if ids is not None:
             return respond(_by_ids(context, ids))
         with context.read() as connection:
@@ -87,14 +87,14 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
 
     @post("/v1/products", sync_to_thread=True)
     def add_product(
-        data: NewProduct, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject
+        data: NewProduct, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
         work = _adding([data.product()])
         return respond(context.once(idempotency_key, subject or "", "POST", "/v1/products", body, work))
 
     @post("/v1/products/batch", sync_to_thread=True)
     def add_products(
-        data: NewProducts, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject
+        data: NewProducts, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
         work = _adding([new.product() for new in data.products])
         return respond(context.once(idempotency_key, subject or "", "POST", "/v1/products/batch", body, work))

@@ -111,7 +111,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
         return Me(**_fields(_account(context, subject), Me))
 
     @put("/v1/me", sync_to_thread=True)
-    def change_me(data: Details, subject: Subject, role: Role) -> Me:
+    def change_me(data: Details, subject: Subject, role: Role = "guest") -> Me:
         return _change_me(context, subject, role, data)
 
     @get("/v1/addresses/{customer_id:str}", sync_to_thread=True)

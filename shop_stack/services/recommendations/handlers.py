@@ -19,9 +19,9 @@ _BASKETS_AT_ONCE = 200
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
-HowMany = Annotated[int, Parameter(ge=1, le=_MOST, required=False, default=6)]
+HowMany = Annotated[int, Parameter(ge=1, le=_MOST)]
 PathId = Annotated[str, Parameter(min_length=1, max_length=64)]
-ForSubject = Annotated[str | None, Parameter(max_length=64, required=False, default=None)]
+ForSubject = Annotated[str | None, Parameter(max_length=64)]
 
 
 class Recommended(msgspec.Struct):
@@ -44,11 +44,11 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     kept = _Kept(context)
 
     @get("/v1/recommendations/{product_id:str}", sync_to_thread=True)
-    def with_product(product_id: PathId, n: HowMany) -> Recommendations:
+    def with_product(product_id: PathId, n: HowMany = 6) -> Recommendations:
         return Recommendations(kept.beside(product_id)[:n])
 
     @get("/v1/recommendations", sync_to_thread=True)
-    def for_shopper(n: HowMany, subject: ForSubject) -> Recommendations:
+    def for_shopper(n: HowMany = 6, subject: ForSubject = None) -> Recommendations:
         """Popular products. What a named shopper has bought is not given away on this public path."""
         return Recommendations(kept.beside("")[:n])
 

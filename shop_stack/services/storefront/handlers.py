@@ -30,9 +30,9 @@ from shop_stack.services.storefront import rules, store
 from shop_stack.services.storefront.pages import Composer, NoSuchProduct, ProductPage, SearchPage
 
 _CARTS_KEPT = timedelta(days=30)
-PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000, required=False, default=1)]
-PageSize = Annotated[int, Parameter(ge=1, le=100, required=False, default=20)]
-Query = Annotated[str, Parameter(max_length=200, required=False, default="")]
+PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000)]
+PageSize = Annotated[int, Parameter(ge=1, le=100)]
+Query = Annotated[str, Parameter(max_length=200)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 PathId = Annotated[str, Parameter(min_length=1, max_length=64)]
 
@@ -86,7 +86,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
         return page
 
     @get("/v1/pages/search", sync_to_thread=True)
-    def search_page(q: Query, page: PageNumber, size: PageSize, subject: Subject) -> SearchPage:
+    def search_page(subject: Subject, q: Query = "", page: PageNumber = 1, size: PageSize = 20) -> SearchPage:
         found = composer.search_page(q, page, size, subject)
         if q.strip() and not found.degraded:
             searched = ProductsSearched(session_id=subject, words=found.words, results=found.total)
