@@ -51,6 +51,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slow_rate: float = 0.0
     slow_s: float = 2.0
     answer_s: float = 0.0
+    lost_rate: float = 0.0
     seed: int = 7
 
 
