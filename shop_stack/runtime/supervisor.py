@@ -31,7 +31,7 @@ from shop_stack.runtime.processes import Process
 from shop_stack.runtime.protocol import Request
 from shop_stack.runtime.replica_logs import ReplicaLogs
 from shop_stack.runtime.roster import endpoints_of, part_specs, preferred_ports
-from shop_stack.settings import Settings
+from shop_stack.settings import Settings, to_environment
 from shop_stack.stack import Stack, read_stack
 
 ACCESS_LOG_CAP_BYTES = 16 << 20
@@ -84,6 +84,10 @@ class Supervisor:
         finally:
             self._lock.release()
 
+    def start_part(self, name: str) -> None:
+        """Start a part that waits to be told. Raises ActionRefused for an unknown one."""
+        self._part(name).begin()
+
     def observe(self) -> Observation:
         """The whole stack now."""
         groups = [keeper.observe() for keeper in self._groups.values()]
@@ -109,6 +113,7 @@ class Supervisor:
         self._groups = self._group_keepers(self._stack, self._topology)
         specs = part_specs(self._settings, self._fork_server, self._files, self._logs)
         self._parts = {spec.name: PartKeeper(spec, self._logs, self._changed) for spec in specs}
+        write_whole(self._home.path / "settings.json", to_environment(self._settings)["SHOPFLOOR_SETTINGS"].encode())
         write_whole(self._home.endpoints, msgspec.json.encode(endpoints_of(self._settings)))
 
     def _group_keepers(self, stack: Stack, topology: Topology) -> dict[str, GroupKeeper]:
@@ -157,7 +162,7 @@ class Supervisor:
         if request.do == "logs":
             return self._tail(request)
         if request.do == "start":
-            return self._part(request.group).begin()
+            return self.start_part(request.group)
         if request.do == "restart" and request.group in self._parts:
             return await self._part(request.group).restart()
         keeper = self._group(request.group)

@@ -1,0 +1,79 @@
+"""What every command shares: its arguments' form, exit codes, the settings of the running stack, and its output."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shop_stack import errors
+from shop_stack.errors import NotRunning, ShopfloorError
+from shop_stack.settings import Home, Settings, default_home, from_environment
+
+Subparsers = Any
+EXIT_CODES = """exit codes:
+  0  done
+  1  it failed; the sentence on standard error says why
+  2  an argument or a setting is wrong
+  3  nothing runs on this home (or a part of it does not answer)
+  4  the home is in use by another supervisor
+  5  refused: out of bounds, no permission, or a file that cannot be imported
+  130  interrupted"""
+_CODES: dict[type[ShopfloorError], int] = {
+    errors.SettingError: 2,
+    errors.NotRunning: 3,
+    errors.HomeInUse: 4,
+    errors.AccessDenied: 5,
+    errors.ActionRefused: 5,
+    errors.ImportRefused: 5,
+}
+
+
+def exit_code(error: ShopfloorError) -> int:
+    """The documented exit code of an error."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+
+
+def parser_of(subparsers: Subparsers, name: str, purpose: str, examples: str, run: Any) -> argparse.ArgumentParser:
+    """A command's parser with `--home` and examples under its help; `run(arguments)` answers the exit code."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog=f"examples:\n{examples}\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--home", metavar="FOLDER", help=f"the stack's home folder (default: {default_home()})")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def takes_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="answer in JSON on standard output")
+
+
+def home_of(arguments: argparse.Namespace) -> Home:
+    """The home folder that the arguments, SHOPFLOOR_HOME or the platform name."""
+    return Home((Path(arguments.home).expanduser() if arguments.home else default_home()).resolve())
+
+
+def running_settings(home: Home) -> Settings:
+    """The settings of the stack that runs on this home, ports included. Raises NotRunning."""
+    try:
+        text = (home.path / "settings.json").read_text()
+    except OSError:
+        message = f"nothing has run on {home.path}; start it with: shopfloor up --home {home.path}"
+        raise NotRunning(message) from None
+    return from_environment({"SHOPFLOOR_SETTINGS": text})
+
+
+def print_json(answer: Any) -> None:
+    """Write an answer for programs."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
+
+
+def plain(text: str) -> str:
+    """Text from logs and data without control characters, so that it cannot steer the terminal."""
+    return "".join(c if c == "\t" or (c.isprintable()) else "�" for c in text)

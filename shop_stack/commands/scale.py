@@ -1,0 +1,67 @@
+"""`shopfloor scale`: change how many replicas a service has, with the promise before and the verdict after."""
+
+import argparse
+import getpass
+import time
+
+from shop_stack.access import read_token
+from shop_stack.commands.frame import Subparsers, home_of, parser_of, print_json, takes_json
+from shop_stack.errors import ActionRefused, ShopfloorError
+from shop_stack.operations.client import OperationsClient
+from shop_stack.operations.model import ActionView
+from shop_stack.settings import read_endpoints
+
+APPLY_S = 120.0
+VERDICT_S = 150.0
+_EXAMPLES = """  shopfloor scale orders 3 --reason "p95 above its objective"
+  shopfloor scale orders 3 --verdict     wait a minute more and say whether it helped
+  shopfloor scale payments 0 --yes       0 replicas need this second confirmation"""
+
+
+def add(subparsers: Subparsers) -> None:
+    """Its arguments."""
+    parser = parser_of(subparsers, "scale", "change how many replicas a service has", _EXAMPLES, run)
+    parser.add_argument("service")
+    parser.add_argument("replicas", type=int)
+    parser.add_argument("--reason", help="kept with the action (default: by hand, by your user name)")
+    parser.add_argument("--yes", action="store_true", help="confirm 0 replicas")
+    parser.add_argument("--verdict", action="store_true", help="wait for the measured effect")
+    takes_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 once applied; 1 when it failed, 5 when refused."""
+    home = home_of(arguments)
+    reason = arguments.reason or f"by hand, by {getpass.getuser()}"
+    with OperationsClient(read_endpoints(home).operations, read_token(home)) as operations:
+        promise = operations.expectation(arguments.service, arguments.replicas)
+        if not arguments.json:
+            print(promise.words)
+        action_id = operations.scale(arguments.service, arguments.replicas, reason, confirm_zero=arguments.yes)
+        action = _wait(operations, action_id, ("applied", "measured", "failed"), APPLY_S)
+        if arguments.verdict and action.state == "applied":
+            action = _wait(operations, action_id, ("measured", "failed"), VERDICT_S)
+    if arguments.json:
+        print_json(action)
+    return _say(action, quiet=arguments.json)
+
+
+def _wait(operations: OperationsClient, action_id: str, states: tuple[str, ...], patience_s: float) -> ActionView:
+    deadline = time.monotonic() + patience_s
+    while True:
+        action = operations.action(action_id)
+        if action.state in states:
+            return action
+        if time.monotonic() > deadline:
+            raise ShopfloorError(f"action {action_id} is still {action.state} after {patience_s:g} s; see the console")
+        time.sleep(0.1)
+
+
+def _say(action: ActionView, *, quiet: bool) -> int:
+    if action.state == "failed":
+        raise ActionRefused(action.error or "the action failed; see: shopfloor logs operations")
+    if not quiet:
+        print(f"{action.group} has {action.replicas} replicas (it had {action.previous}); action {action.action_id}")
+        if action.verdict is not None:
+            print(f"{action.verdict.replace('_', ' ')}: {action.because}")
+    return 0

@@ -1,0 +1,115 @@
+"""`shopfloor status`: every service and part of the running stack, for a person or a program."""
+
+import argparse
+import time
+from typing import Any
+
+import msgspec
+import psutil
+
+from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, takes_json
+from shop_stack.runtime.client import SupervisorRuntime
+from shop_stack.runtime.interface import Group, Observation, Part
+from shop_stack.settings import Home, read_endpoints
+
+_EXAMPLES = """  shopfloor status
+  shopfloor status --json | jq .ready
+  shopfloor status --memory            with the proportional memory (PSS) of every process"""
+
+
+def add(subparsers: Subparsers) -> None:
+    """Its arguments."""
+    parser = parser_of(subparsers, "status", "show every service and part of the running stack", _EXAMPLES, run)
+    parser.add_argument("--memory", action="store_true", help="measure proportional memory (PSS), shared pages divided")
+    takes_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 when everything is ready, 1 when something is not, 3 when nothing runs."""
+    home = home_of(arguments)
+    observation = SupervisorRuntime(home).observe()
+    answer = summary(home, observation)
+    if arguments.memory:
+        answer["memory"] = proportional_memory(observation)
+    if arguments.json:
+        print_json(answer)
+    else:
+        _show(answer, observation)
+    return 0 if observation.ready else 1
+
+
+def summary(home: Home, observation: Observation) -> dict[str, Any]:
+    """The state as programs read it: `ready` counts replicas within a service, and is yes or no for the stack."""
+    endpoints = read_endpoints(home)
+    services = [_service(name, group) for group in observation.groups for name in group.services]
+    return {
+        "ready": observation.ready,
+        "address": endpoints.gateway,
+        "home": str(home.path),
+        "addresses": msgspec.to_builtins(endpoints),
+        "services": services,
+        "parts": [msgspec.to_builtins(part) for part in observation.parts],
+    }
+
+
+def _service(name: str, group: Group) -> dict[str, Any]:
+    return {
+        "name": name,
+        "group": group.name,
+        "ready": sum(replica.state == "ready" for replica in group.replicas),
+        "desired": group.desired,
+        "replicas": [msgspec.to_builtins(replica) for replica in group.replicas],
+    }
+
+
+def proportional_memory(observation: Observation) -> dict[str, Any]:
+    """PSS in bytes of every process, children included, and their sum."""
+    named = {part.name: part.pid for part in observation.parts if part.pid}
+    named |= {replica.name: replica.pid for group in observation.groups for replica in group.replicas if replica.pid}
+    own = {name: _pss(pid, [other for other in named.values() if other != pid]) for name, pid in named.items()}
+    return {"pss_bytes": own, "total_pss_bytes": sum(own.values())}
+
+
+def _pss(pid: int, apart: list[int]) -> int:
+    """A process with those children that are not listed by themselves."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *(child for child in process.children() if child.pid not in apart)]
+        return sum(int(member.memory_full_info().pss) for member in family)
+    except psutil.Error:
+        return 0
+
+
+def _show(answer: dict[str, Any], observation: Observation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("service", "ready", "replicas", "note"):
+        table.add_column(column)
+    for service in answer["services"]:
+        replicas = ", ".join(f"{one['name']} {one['state']} (pid {one['pid']})" for one in service["replicas"])
+        notes = "; ".join(one["note"] for one in service["replicas"] if one["note"])
+        count = Text(f"{service['ready']}/{service['desired']}")
+        table.add_row(Text(service["name"]), count, Text(replicas or "none"), Text(plain(notes)))
+    for part in observation.parts:
+        table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)), Text(plain(part.note)))
+    console = Console()
+    console.print(table)
+    age = time.time() - observation.at
+    if "memory" in answer:
+        console.print(
+            f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS of {len(answer['memory'])} kinds)"
+        )
+    console.print(
+        Text(
+            f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"
+            + (f", {age:.0f} s ago" if age > 2 else "")
+        )
+    )
+
+
+def _where(part: Part) -> str:
+    pid = f"pid {part.pid}" if part.pid else "not running"
+    return f"{part.address}  {pid}" if part.address else pid
