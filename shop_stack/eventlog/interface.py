@@ -1,12 +1,13 @@
 """What every event log does: append, shared consumption by groups, reading by own positions, and its ends."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
 import msgspec
 
-from shop_stack.errors import PositionBelowStart, PositionPastEnd
+from shop_stack.errors import ForeignLog, PositionBelowStart, PositionPastEnd
 
 MAX_RECORD_BYTES = 900 * 1024
 
@@ -109,6 +110,9 @@ class EventLog(Protocol):
     def lag(self, group: str) -> dict[TopicPartition, int]:
         """Records between the group's committed position (or the start) and the end, by partition it subscribed."""
 
+    def enforce_retention(self, now: datetime) -> int:
+        """Remove records older than their topic keeps them; how many. Positions of the others do not change."""
+
     def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
@@ -130,4 +134,16 @@ def check_position(partition: TopicPartition, position: int, start: int, end: in
         raise PositionBelowStart(
             f"{topic}/{number}: position {position} lies before the first kept record {start}: "
             f"retention removed what was between"
+        )
+
+
+def check_log_id(stored: str, log_id: str, whose: str) -> None:
+    """Raise ForeignLog unless positions stored with the id `stored` are good in the log `log_id`.
+
+    `whose` says in the message whose positions they are.
+    """
+    if stored != log_id:
+        raise ForeignLog(
+            f"the positions of {whose} belong to log {stored or 'unknown'} and this is log {log_id}: "
+            f"bring that log back, or remove these positions to read this one from its start"
         )

@@ -52,6 +52,7 @@ class EmbeddedConsumer:
             self._listener.follow(channel)
         self._share = Share(0, {}, [])
         self._next: dict[TopicPartition, int] = {}
+        self._begun: dict[TopicPartition, int] = {}  # where each partition was resumed since it came to us
         self._hot: dict[TopicPartition, None] = {}  # partitions that may have records, the one to read first in front
         self._versions: dict[str, int] = {}
         self._attended = 0.0
@@ -69,6 +70,8 @@ class EmbeddedConsumer:
         while True:
             if time.monotonic() - self._attended >= _ATTEND_S:
                 self._attend()
+            if len(self._next) < len(self._share.owned):
+                self._resume()
             records = self._take(max_records) if self._hot else []
             now = time.monotonic()
             if records or self._nudged or now >= deadline:
@@ -80,13 +83,14 @@ class EmbeddedConsumer:
         """Store the next position to read of each partition that is still ours; raises Fenced for the others."""
         if positions:
             self._member.renew()
-            self._group.commit(self._member.name, self._share.owned, positions, self._log_id)
+            since = {p: self._share.owned[p] for p, at in positions.items() if at >= self._begun.get(p, at + 1)}
+            self._group.commit(self._member.name, since, positions, self._log_id)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._share.owned)
 
     def ready(self) -> bool:
-        return not self._closed and self._share.generation > 0
+        return not self._closed and self._share.generation > 0 and len(self._next) == len(self._share.owned)
 
     def wake(self) -> None:
         """Make a waiting poll return now; callable from any thread."""
@@ -100,7 +104,7 @@ class EmbeddedConsumer:
         self._group.leave(self._member.name)
         self._member.close()
         self._listener.close()
-        self._channels.send(self._channel, b"")
+        self._channels.send(self._channel, self._channel.encode())
 
     def _join(self) -> None:
         self._member = Member(self._group.members_folder)
@@ -130,8 +134,6 @@ class EmbeddedConsumer:
             self._channels.send(self._channel, self._channel.encode())
         if self._group.generation() != self._share.generation:
             self._refresh()
-        elif len(self._next) < len(self._share.owned):
-            self._resume()
         for topic in self._topics:
             version = self._open_topic(topic).version()
             if self._versions.get(topic) != version:
@@ -147,13 +149,12 @@ class EmbeddedConsumer:
             return
         kept = {p for p, since in share.owned.items() if self._share.owned.get(p) == since}
         self._next = {p: position for p, position in self._next.items() if p in kept}
+        self._begun = {p: position for p, position in self._begun.items() if p in kept}
         self._hot = {p: None for p in self._hot if p in kept}
         self._share = share
-        self._resume()
 
     def _resume(self) -> None:
-        """Find where to read each partition that has come to us; until it succeeds every poll raises."""
-        self._attended = 0.0
+        """Find where to read each partition that has come to us; until that succeeds every poll raises."""
         for partition in self._share.owned:
             if partition not in self._next:
                 topic, number = partition
@@ -163,9 +164,8 @@ class EmbeddedConsumer:
                     position = file.starts()[number]
                 else:
                     check_position(partition, position, file.starts()[number], file.end(number))
-                self._next[partition] = position
+                self._next[partition] = self._begun[partition] = position
                 self._hot[partition] = None
-        self._attended = time.monotonic()
 
     def _take(self, max_records: int) -> list[StoredRecord]:
         records: list[StoredRecord] = []

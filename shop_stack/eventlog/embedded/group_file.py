@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from shop_stack.errors import Fenced, ForeignLog
+from shop_stack.errors import Fenced
 from shop_stack.eventlog.embedded.database import SharedDatabase
 from shop_stack.eventlog.embedded.member import is_alive
 from shop_stack.eventlog.embedded.sharing import share
-from shop_stack.eventlog.interface import TopicPartition
+from shop_stack.eventlog.interface import TopicPartition, check_log_id
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL);
@@ -116,11 +116,7 @@ class GroupFile:
         """A committed position, None when there is none. Raises ForeignLog when it is of another log."""
         query = "SELECT position, log_id FROM positions WHERE topic = ? AND partition = ?"
         for position, stored_id in self._database.read(query, partition):
-            if stored_id != log_id:
-                raise ForeignLog(
-                    f"group {self.name}: the position of {partition[0]}/{partition[1]} belongs to log {stored_id} and "
-                    f"this is log {log_id}; bring the former back or remove the group's folder"
-                )
+            check_log_id(stored_id, log_id, f"group {self.name}")
             return int(position)
         return None
 

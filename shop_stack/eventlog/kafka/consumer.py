@@ -15,8 +15,8 @@ from kafka.errors import (
 )
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from shop_stack.errors import Fenced, ForeignLog, LogUnavailable
-from shop_stack.eventlog.interface import StoredRecord, check_position
+from shop_stack.errors import Fenced, LogUnavailable
+from shop_stack.eventlog.interface import StoredRecord, check_log_id, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
@@ -142,12 +142,7 @@ class KafkaGroupConsumer:
         committed = self._cluster.committed(self._group)
         for partition in new & committed.keys():
             position, log_id = committed[partition]
-            if log_id != self._cluster.log_id:
-                raise ForeignLog(
-                    f"group {self._group}: the position of {partition[0]}/{partition[1]} belongs to log "
-                    f"{log_id or 'unknown'} and this is log {self._cluster.log_id}; connect to the former or delete "
-                    f"the group"
-                )
+            check_log_id(log_id, self._cluster.log_id, f"group {self._group}")
             self._begun[partition] = position
 
     def _drop_revoked(self) -> None:
