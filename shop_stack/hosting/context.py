@@ -86,9 +86,9 @@ class WriteTransaction:
 
 
 class Context:
-    """Implements service.ServiceContext for one card. The host sets `on_published` and `on_wake`.
+    """Implements service.ServiceContext for one card.
 
-    `on_published` hears the aggregates of a commit's events, `on_wake` the timers that it wants to run.
+    The host sets `relay`, which sends what commits, and `on_wake`, which runs a timer; without them rows wait.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Context:
         self.mesh = mesh
         self.now = clock
         self.store = store if store is not None else Store(settings.home.store(card.name))
-        self.on_published: Callable[[list[str]], None] = lambda aggregates: None
+        self.relay: relay.Relay | None = None
         self.on_wake: Callable[[str], None] = lambda timer: None
 
     def prepare(self) -> None:
@@ -155,8 +155,8 @@ class Context:
         with self.store.write(wait_s) as kept:
             transaction = WriteTransaction(self, kept, cause if cause is not None else causes.current.get())
             yield transaction
-        if transaction.published:
-            self.on_published(transaction.published)
+        if transaction.published and self.relay is not None:
+            self.relay.notify(transaction.published)
         for timer in transaction.wakes:
             self.on_wake(timer)
 

@@ -1,0 +1,109 @@
+"""The HTTP side of a group: its services' routes as one application, with health and metrics in front."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+
+from shop_stack.hosting.causes import current, of_request
+from shop_stack.hosting.problems import exception_handlers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Page = tuple[int, str, bytes]
+"""(status, content type, body)"""
+
+
+def application(routes: Sequence[tuple[str, Sequence[HTTPRouteHandler]]], title: str, *, threaded: bool) -> Litestar:
+    """One application of several services' route handlers, given as (service, handlers).
+
+    Handlers run on the worker pool when `threaded`, else on the thread that calls.
+    """
+    routers = []
+    for service, handlers in routes:
+        for handler in handlers:
+            handler.sync_to_thread = threaded
+        routers.append(Router(path="/", route_handlers=list(handlers), opt={"service": service}, tags=[service]))
+    return Litestar(
+        route_handlers=routers,
+        exception_handlers=exception_handlers(),
+        openapi_config=OpenAPIConfig(title=title, version="1", path="/schema"),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def asgi(app: Litestar) -> App:
+    """The application under ASGI's plain types."""
+    return cast(App, app)
+
+
+class Requests:
+    """Requests counted by service and status, with the seconds spent on them."""
+
+    def __init__(self) -> None:
+        self.count: Counter[tuple[str, int]] = Counter()
+        self.seconds: dict[str, float] = {}
+
+    def add(self, service: str, status: int, seconds: float) -> None:
+        """One more request."""
+        self.count[service, status] += 1
+        self.seconds[service] = self.seconds.get(service, 0.0) + seconds
+
+
+class Front:
+    """What stands before the application: pages of the host's own, the request's cause, and the count of requests."""
+
+    def __init__(self, app: App, pages: dict[str, Callable[[], Page]], requests: Requests) -> None:
+        self._app = app
+        self._pages = pages
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        page = self._pages.get(scope["path"])
+        if page is not None:
+            await _send_page(send, page())
+            return
+        await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        token = current.set(of_request(scope["headers"]))
+        began = time.perf_counter()
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            current.reset(token)
+            handler = scope.get("route_handler")
+            service = handler.opt.get("service", "none") if handler is not None else "none"
+            self._requests.add(service, status, time.perf_counter() - began)
+
+
+async def _send_page(send: Send, page: Page) -> None:
+    status, content_type, body = page
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def json_page(status: int, content: object) -> Page:
+    """A page of JSON."""
+    return status, "application/json", msgspec.json.encode(content)
