@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shop_stack.events import Effect, ServiceSample
@@ -52,6 +52,19 @@ class History:
     def __init__(self) -> None:
         self._moments: dict[str, deque[Moment]] = {}
         self._lock = threading.Lock()
+        self.filled = False
+
+    def fill(self, remembered: Iterable[tuple[str, Moment]]) -> None:
+        """Put moments of before, oldest first, in front of those taken since; once."""
+        with self._lock:
+            taken, self._moments = self._moments, {}
+            for service, moment in remembered:
+                first = taken[service][0].at if taken.get(service) else float("inf")
+                if moment.at < first:
+                    self._moments.setdefault(service, deque(maxlen=KEPT)).append(moment)
+            for service, moments in taken.items():
+                self._moments.setdefault(service, deque(maxlen=KEPT)).extend(moments)
+            self.filled = True
 
     def add(self, service: str, moment: Moment) -> None:
         """Append the newest moment."""

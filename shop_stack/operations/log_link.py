@@ -1,5 +1,6 @@
 """The thread between operations and the event log: it publishes, measures lag, and knows whether the log answers."""
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -17,6 +18,8 @@ KEPT_SAMPLES = 600
 _LAG_EVERY_S = 3.0
 _SILENT_S = 5.0
 _LONGEST_PAUSE_S = 10.0
+_REOPEN_AFTER = 3
+SAMPLE_KEY = "stack"
 
 
 class LogLink:
@@ -39,6 +42,7 @@ class LogLink:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-link", daemon=True)
+        self._failures = 0
         self.dropped = 0
 
     def start(self) -> None:
@@ -92,7 +96,7 @@ class LogLink:
             try:
                 self._busy_since = time.monotonic()
                 self.turn()
-                self._error, pause = None, 1.0
+                self._error, self._failures, pause = None, 0, 1.0
             except (ShopfloorError, OSError) as error:
                 self._give_up(str(error))
                 pause = min(_LONGEST_PAUSE_S, pause * 2)
@@ -125,15 +129,15 @@ class LogLink:
         waiting = list(self._samples)
         for begin in range(0, len(waiting), 100):
             some = waiting[begin : begin + 100]
-            log.append(SAMPLES.name, [Record(key=None, value=value) for value in some])
-            for _ in some:
+            log.append(SAMPLES.name, [Record(key=SAMPLE_KEY, value=value) for value in some])
+            sent = {id(value) for value in some}
+            while self._samples and id(self._samples[0]) in sent:
                 self._samples.popleft()
 
     def _give_up(self, why: str) -> None:
         self._error = why
-        if self._log is not None:
-            log, self._log = self._log, None
-            try:
+        self._failures += 1
+        if self._log is not None and self._failures >= _REOPEN_AFTER:
+            log, self._log, self._failures = self._log, None, 0
+            with contextlib.suppress(ShopfloorError, OSError):
                 log.close()
-            except (ShopfloorError, OSError):
-                return

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import msgspec
 
 from shop_stack.envelope import Envelope, encode
-from shop_stack.errors import ActionRefused
 from shop_stack.events import Event
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import ActionView, IncidentView
@@ -138,11 +137,10 @@ class Store:
         rows = self._read("select view from actions order by requested desc, action_id desc limit ?", (limit,))
         return [_action.decode(view) for (view,) in rows]
 
-    def action(self, action_id: str) -> ActionView:
-        """One action. Raises ActionRefused when there is none of that id."""
-        for (view,) in self._read("select view from actions where action_id = ?", (action_id,)):
-            return _action.decode(view)
-        raise ActionRefused(f"there is no action {action_id!r}; see the list of actions")
+    def action(self, action_id: str) -> ActionView | None:
+        """One action; None when there is none of that id."""
+        rows = self._read("select view from actions where action_id = ?", (action_id,))
+        return _action.decode(rows[0][0]) if rows else None
 
     def action_of_key(self, subject: str, key: str) -> str | None:
         """The action to which this request key has led before."""

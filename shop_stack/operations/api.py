@@ -1,0 +1,273 @@
+"""The operations API: who may see and do what, over HTTP, and the process that serves it."""
+
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from typing import Annotated, Any
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request, Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from shop_stack.access import Principal, Verifier
+from shop_stack.errors import (
+    AccessDenied,
+    ActionRefused,
+    EventLogError,
+    NotRunning,
+    SettingError,
+    ShopfloorError,
+)
+from shop_stack.operations.engine import Engine, build
+from shop_stack.operations.model import (
+    Accepted,
+    ActionView,
+    Expectation,
+    GroupLag,
+    IncidentView,
+    Journey,
+    LogLines,
+    Problem,
+    RestartRequest,
+    ScaleRequest,
+    StackView,
+    WhoAmI,
+)
+from shop_stack.operations.tail import BACKLOG, Filter, server_sent
+from shop_stack.runtime import lifeline
+from shop_stack.runtime.client import SupervisorRuntime
+from shop_stack.settings import Settings
+
+Asked = Request[Any, Any, Any]
+Lines = Annotated[int, Parameter(ge=1, le=5000)]
+Limit = Annotated[int, Parameter(ge=1, le=1000)]
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=200)]
+_STATUS: dict[type[ShopfloorError], tuple[int, str]] = {
+    AccessDenied: (401, "no access"),
+    SettingError: (404, "not found"),
+    ActionRefused: (409, "refused"),
+    NotRunning: (503, "the supervisor does not answer"),
+    EventLogError: (503, "the event log does not answer"),
+}
+
+
+class NotAllowed(AccessDenied):
+    """The token is good and its role may not do this (403)."""
+
+
+def may(least: str, verifier: Verifier) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+    """A guard: a token of the operators' issuer whose role is at least `least`."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        principal = verifier.principal(connection.headers.get("authorization"))
+        if not principal.may(least):
+            raise NotAllowed(f"the role {principal.role or 'of this token'} may not do this; it needs {least}")
+        connection.state.principal = principal
+
+    return guard
+
+
+def _who(request: Asked) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = lambda: None) -> Litestar:
+    """The application over an engine that its owner starts and stops."""
+    see, act = [may("viewer", verifier)], [may("operator", verifier)]
+    return Litestar(
+        route_handlers=[
+            *_health(),
+            *_state_routes(engine, see),
+            *_record_routes(engine, see, act),
+            *_action_routes(engine, act),
+            _events_route(engine, see),
+        ],
+        exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
+        openapi_config=OpenAPIConfig(
+            title="Shopfloor operations",
+            version="1",
+            description="The live state of a stack, and what operators may do to it.",
+            path="/ops/v1/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        on_startup=[on_ready],
+        logging_config=None,
+        request_max_body_size=65536,
+    )
+
+
+def _health() -> list[HTTPRouteHandler]:
+    @get("/livez", sync_to_thread=False, include_in_schema=False)
+    def live() -> str:
+        return "alive"
+
+    @get("/readyz", sync_to_thread=False, include_in_schema=False)
+    def ready() -> str:
+        return "ready"
+
+    return [live, ready]
+
+
+def _state_routes(engine: Engine, see: list[Any]) -> list[HTTPRouteHandler]:
+    @get("/ops/v1/whoami", guards=see, sync_to_thread=False)
+    def whoami(request: Asked) -> WhoAmI:
+        """Whom the token speaks for."""
+        principal = _who(request)
+        return WhoAmI(principal.subject, principal.role)
+
+    @get("/ops/v1/services", guards=see, sync_to_thread=False)
+    def services(request: Asked) -> StackView:
+        """The stack now."""
+        return engine.views.stack_view(engine.sampler.snapshot, _who(request), _now())
+
+    @get("/ops/v1/services/{service_name:str}/expectation", guards=see, sync_to_thread=True)
+    def expectation(service_name: str, replicas: int) -> Expectation:
+        """What scaling to `replicas` would do."""
+        return engine.performer.expectation(service_name, replicas)
+
+    @get("/ops/v1/services/{service_name:str}/logs", guards=see, sync_to_thread=True)
+    def logs(service_name: str, lines: Lines = 200, replica: str | None = None) -> LogLines:
+        """The last lines of a service's, group's or part's log."""
+        return LogLines(engine.runtime.logs(engine.group_or_part(service_name), replica, lines))
+
+    return [whoami, services, expectation, logs]
+
+
+def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPRouteHandler]:
+    @get("/ops/v1/actions", guards=see, sync_to_thread=True)
+    def actions(limit: Limit = 50) -> list[ActionView]:
+        """The last actions, newest first."""
+        return engine.store.actions(limit)
+
+    @get("/ops/v1/actions/{action_id:str}", guards=see, sync_to_thread=True)
+    def action(action_id: str) -> ActionView:
+        """One action, from request to verdict."""
+        return engine.action(action_id)
+
+    @get("/ops/v1/orders/{order_id:str}", guards=see, sync_to_thread=True)
+    def journey(order_id: str) -> Journey:
+        """Everything that happened to an order, in the order of cause."""
+        return engine.journey(order_id)
+
+    @get("/ops/v1/consumer-groups", guards=see, sync_to_thread=True)
+    def consumer_groups() -> list[GroupLag]:
+        """Each consumer group's distance to the end, by partition."""
+        return engine.consumer_groups()
+
+    @get("/ops/v1/incidents", guards=see, sync_to_thread=True)
+    def incidents() -> list[IncidentView]:
+        """Incidents, open ones first."""
+        return engine.store.incidents()
+
+    @post("/ops/v1/incidents/{incident_id:str}/acknowledge", guards=act, sync_to_thread=True, status_code=200)
+    def acknowledge(request: Asked, incident_id: str) -> IncidentView:
+        """Say that somebody looks after it."""
+        return engine.incidents.acknowledge(incident_id, _who(request).subject, _now())
+
+    return [actions, action, journey, consumer_groups, incidents, acknowledge]
+
+
+def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
+    @post("/ops/v1/services/{service_name:str}/scale", guards=act, sync_to_thread=True, status_code=202)
+    def scale(request: Asked, service_name: str, data: ScaleRequest, key: Key = None) -> Accepted:
+        """Want a number of replicas; the answer comes before the effect."""
+        return Accepted(engine.performer.scale(service_name, data, _who(request), key))
+
+    @post("/ops/v1/services/{service_name:str}/restart", guards=act, sync_to_thread=True, status_code=202)
+    def restart(request: Asked, service_name: str, data: RestartRequest, key: Key = None) -> Accepted:
+        """Replace one replica, or each in turn; the answer comes before the effect."""
+        return Accepted(engine.performer.restart(service_name, data, _who(request), key))
+
+    return [scale, restart]
+
+
+def _events_route(engine: Engine, see: list[Any]) -> HTTPRouteHandler:
+    @get("/ops/v1/events", guards=see, media_type="text/event-stream")
+    async def events(
+        topic: str = "",
+        type_: Annotated[str, Parameter(query="type")] = "",
+        contains: str = "",
+        backlog: int = BACKLOG,
+    ) -> Stream:
+        """Events as they come, server-sent: TailEvent as data; `skipped` says what a slow listener missed."""
+        return Stream(
+            server_sent(engine.tail, Filter(topic, type_, contains), backlog),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return events
+
+
+def _refuse(_request: Asked, error: ShopfloorError) -> Response[bytes]:
+    if isinstance(error, NotAllowed):
+        return _problem(403, "not allowed", str(error))
+    status, title = next((known for kind, known in _STATUS.items() if isinstance(error, kind)), (500, "failed"))
+    return _problem(status, title, str(error))
+
+
+def _refuse_request(_request: Asked, error: HTTPException) -> Response[bytes]:
+    extra = f": {error.extra}" if error.extra else ""
+    return _problem(error.status_code, "the request is wrong", f"{error.detail}{extra}")
+
+
+def _problem(status: int, title: str, detail: str) -> Response[bytes]:
+    body = msgspec.json.encode(Problem(title=title, status=status, detail=detail))
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def run_operations(settings: Settings, channel: Connection) -> None:
+    """Serve operations until SIGTERM or until the channel closes; says ("ready", True) on it once it answers.
+
+    Raises SettingError when the port is taken.
+    """
+    lifeline.follow(channel.fileno())
+    engine = build(settings, SupervisorRuntime(settings.home))
+    listener = _listen(settings.bind, settings.ports.get("operations", 0))
+    engine.start()
+    try:
+        app = make_app(engine, Verifier(settings.home, "operators"), lambda: channel.send(("ready", True)))
+        serve(app, listener)
+    finally:
+        engine.stop()
+
+
+def serve(app: Litestar, listener: socket.socket) -> None:
+    """Serve on a bound socket until SIGTERM; open streams are cut after a second."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingError(f"operations cannot listen on {host}:{port} ({error.strerror}); free the port") from error
+    listener.listen(128)
+    return listener

@@ -1,0 +1,159 @@
+"""Operations as a whole: its parts made from the settings, started and stopped together."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from shop_stack.access import read_token
+from shop_stack.envelope import decode
+from shop_stack.errors import AccessDenied, BadEvent, SettingError
+from shop_stack.eventlog.interface import EventLog
+from shop_stack.eventlog.opening import open_log
+from shop_stack.events import SAMPLES, StackSampled
+from shop_stack.hosting.topology import Topology, read_topology
+from shop_stack.mesh.admin import EnvoyAdmin
+from shop_stack.operations.actions import utilisation
+from shop_stack.operations.history import KEPT, History, Moment, from_sample
+from shop_stack.operations.incidents import Incidents
+from shop_stack.operations.journeys import Step, ask_analytics, assemble, read_log
+from shop_stack.operations.log_link import LogLink
+from shop_stack.operations.model import ActionView, GroupLag, Journey
+from shop_stack.operations.performing import Performer
+from shop_stack.operations.projection import Projection
+from shop_stack.operations.sampling import Sampler
+from shop_stack.operations.store import Store
+from shop_stack.operations.tail import Tail
+from shop_stack.operations.views import Views
+from shop_stack.runtime.interface import Runtime
+from shop_stack.settings import Settings
+from shop_stack.stack import Stack, read_stack
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the API speaks for."""
+
+    settings: Settings
+    stack: Stack
+    runtime: Runtime
+    store: Store
+    link: LogLink
+    sampler: Sampler
+    performer: Performer
+    incidents: Incidents
+    views: Views
+    tail: Tail
+
+    def start(self) -> None:
+        """Begin to sample and publish, and take up what was under way."""
+        self.link.start()
+        self.sampler.start()
+        self.performer.recover()
+
+    def stop(self) -> None:
+        """Stop all threads and close the store."""
+        self.tail.stop()
+        self.sampler.stop()
+        self.link.stop()
+        self.store.close()
+
+    def group_or_part(self, name: str) -> str:
+        """The process group of a service; any other name is taken for a group or part."""
+        known = {spec.name for spec in self.stack.services}
+        return self.views.topology.group_of(name) if name in known else name
+
+    def action(self, action_id: str) -> ActionView:
+        """One action. Raises SettingError when there is none of that id."""
+        found = self.store.action(action_id)
+        if found is None:
+            raise SettingError(f"there is no action {action_id!r}; see the list of actions")
+        return found
+
+    def journey(self, order_id: str) -> Journey:
+        """An order's journey, from analytics, else from the log. Raises SettingError when neither knows it.
+
+        Raises LogUnavailable when analytics does not know it and the log does not answer.
+        """
+        journey = assemble(order_id, self._ask_analytics(order_id)) or assemble(
+            order_id, read_log(self.link.log(), order_id)
+        )
+        if journey is None:
+            raise SettingError(f"no event of an order {order_id!r} is known; check the id")
+        return journey
+
+    def consumer_groups(self) -> list[GroupLag]:
+        """Each group's positions and lag by partition. Raises LogUnavailable."""
+        log = self.link.log()
+        found = []
+        for group in log.groups():
+            committed = log.committed(group)
+            ends = {topic: log.ends(topic) for topic in {topic for topic, _ in log.lag(group)}}
+            for (topic, partition), lag in sorted(log.lag(group).items()):
+                position = committed.get((topic, partition))
+                found.append(
+                    GroupLag(
+                        group=group,
+                        topic=topic,
+                        partition=partition,
+                        committed=position,
+                        end=ends[topic][partition],
+                        lag=lag,
+                    )
+                )
+        return found
+
+    def _ask_analytics(self, order_id: str) -> list[Step]:
+        port = self.settings.ports.get("analytics")
+        try:
+            token = read_token(self.settings.home, "viewer")
+        except AccessDenied:
+            return []
+        return ask_analytics(f"http://127.0.0.1:{port}", token, order_id) if port else []
+
+
+def build(settings: Settings, runtime: Runtime) -> Engine:
+    """Operations for a home folder; nothing runs yet, and the log is opened by its own thread later."""
+    stack = read_stack(settings.stack_file)
+    topology = read_topology(settings.topology, stack)
+    store = Store(settings.home.operations_store)
+    history, projection = History(), Projection()
+    link = LogLink(partial(_open, settings, stack, topology, history), store, projection)
+    incidents = Incidents(store, projection)
+    admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
+    sampler = Sampler(stack, topology, runtime, admin, history, link)
+    performer = Performer(stack, topology, store, runtime, history, sampler, link.wake)
+    sampler.afterwards(incidents.watch, performer.measure_due)
+    views = Views(settings, stack, topology, history, projection, link)
+    tail = Tail(link.log)
+    return Engine(settings, stack, runtime, store, link, sampler, performer, incidents, views, tail)
+
+
+def _open(settings: Settings, stack: Stack, topology: Topology, history: History) -> EventLog:
+    log = open_log(settings)
+    if not history.filled:
+        history.fill(_remembered(log, stack, topology))
+    return log
+
+
+def _remembered(log: EventLog, stack: Stack, topology: Topology) -> list[tuple[str, Moment]]:
+    """The samples of the last minutes, so that a restart of operations loses no measured minute."""
+    start, end = log.starts(SAMPLES.name)[0], log.ends(SAMPLES.name)[0]
+    found: list[tuple[str, Moment]] = []
+    for record in log.read(SAMPLES.name, 0, max(start, end - KEPT), KEPT):
+        try:
+            envelope = decode(record.value)
+        except BadEvent:
+            continue
+        if isinstance(envelope.data, StackSampled):
+            found += _moments(envelope.data, envelope.time.timestamp(), stack, topology)
+    return found
+
+
+def _moments(sampled: StackSampled, at: float, stack: Stack, topology: Topology) -> list[tuple[str, Moment]]:
+    capacity = {spec.name: spec.replica_capacity for spec in stack.services}
+    known = {sample.service: sample for sample in sampled.services if sample.service in capacity}
+    found = []
+    for name, sample in known.items():
+        company = topology.groups[topology.group_of(name)]
+        load = sum(known[other].request_rate / capacity[other] for other in company if other in known)
+        found.append((name, from_sample(sample, at, sampled.interval_s, utilisation(load, sample.ready))))
+    return found

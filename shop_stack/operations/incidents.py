@@ -1,0 +1,175 @@
+"""What needs a person: crash loops and stopped aggregates, opened and resolved as the samples show them."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from shop_stack.errors import SettingError
+from shop_stack.events import IncidentOpened, IncidentResolved
+from shop_stack.ids import uuid7
+from shop_stack.operations.model import IncidentView
+from shop_stack.operations.projection import Projection
+from shop_stack.operations.sampling import Snapshot
+from shop_stack.operations.store import Store
+from shop_stack.runtime.interface import Observation
+
+LOOP_RESTARTS = 3
+LOOP_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A cause that is there now; `about` names it for as long as it lasts."""
+
+    about: str
+    kind: str
+    service: str
+    summary: str
+    subject: str | None = None
+
+
+class CrashLoops:
+    """Counts restarts by process group and part: three within a minute are a loop, a minute without one ends it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, int]] = {}
+        self._restarts: dict[str, deque[float]] = {}
+
+    def troubles(self, observation: Observation) -> list[Trouble]:
+        """The loops at the moment of this observation."""
+        now = observation.at
+        for name, restarts in _restarts(observation).items():
+            self._count(name, restarts, now)
+        found = []
+        for name, times in self._restarts.items():
+            while times and times[0] <= now - LOOP_WINDOW_S:
+                times.popleft()
+            if len(times) >= LOOP_RESTARTS:
+                summary = f"{name} was started anew {len(times)} times within a minute; read its log"
+                found.append(Trouble(f"crash_loop/{name}", "crash_loop", name, summary))
+        return found
+
+    def _count(self, name: str, restarts: Mapping[str, int], now: float) -> None:
+        seen = self._seen.get(name, {})
+        fresh = sum(max(0, number - seen.get(process, number)) for process, number in restarts.items())
+        self._restarts.setdefault(name, deque()).extend([now] * fresh)
+        self._seen[name] = dict(restarts)
+
+
+def _restarts(observation: Observation) -> dict[str, dict[str, int]]:
+    groups = {
+        group.name: {replica.name: replica.restarts for replica in group.replicas} for group in observation.groups
+    }
+    return groups | {part.name: {part.name: part.restarts} for part in observation.parts}
+
+
+def stopped_troubles(snapshot: Snapshot) -> list[Trouble]:
+    """One trouble for each stopped aggregate that replicas report."""
+    return [
+        Trouble(
+            f"stopped_aggregate/{service}/{aggregate}",
+            "stopped_aggregate",
+            service,
+            f"{service} stopped {aggregate}: one of its events cannot be handled; its neighbours flow",
+            aggregate,
+        )
+        for service, report in snapshot.reports.items()
+        for aggregate in report.stopped
+    ]
+
+
+class Incidents:
+    """Opens, resolves and acknowledges incidents, in the store and as events."""
+
+    def __init__(self, store: Store, projection: Projection) -> None:
+        self._store = store
+        self._projection = projection
+        self._loops = CrashLoops()
+        self._open = store.open_incidents()
+        self._lock = threading.Lock()
+
+    def watch(self, snapshot: Snapshot, now: datetime) -> None:
+        """Hold what the snapshot shows against what is open."""
+        with self._lock:
+            self._adopt(now)
+            if snapshot.observation is None or snapshot.runtime_error:
+                return
+            troubles = [*self._loops.troubles(snapshot.observation), *stopped_troubles(snapshot)]
+            there = {trouble.about: trouble for trouble in troubles}
+            for about, trouble in there.items():
+                if about not in self._open:
+                    self._raise(trouble, now)
+            for about in [about for about in self._open if about not in there and not about.startswith("event/")]:
+                self._resolve(about, now)
+
+    def acknowledge(self, incident_id: str, actor: str, now: datetime) -> IncidentView:
+        """Say who looks after it. Raises SettingError when there is no such incident."""
+        with self._lock:
+            found = self._store.incident(incident_id)
+            if found is None:
+                raise SettingError(f"there is no incident {incident_id!r}; see the list of incidents")
+            view, about = found
+            view = msgspec.structs.replace(view, acknowledged_by=actor)
+            with self._store.write(now) as t:
+                t.save_incident(view, about)
+                t.record(actor, f"acknowledge {incident_id}")
+            if about in self._open:
+                self._open[about] = view
+            return view
+
+    def _raise(self, trouble: Trouble, now: datetime) -> None:
+        view = IncidentView(
+            incident_id=uuid7(now),
+            kind=trouble.kind,
+            service=trouble.service,
+            summary=trouble.summary,
+            opened_at=now,
+            resolved_at=None,
+            acknowledged_by=None,
+        )
+        event = IncidentOpened(
+            incident_id=view.incident_id,
+            kind=view.kind,
+            service=view.service,
+            summary=view.summary,
+            subject=trouble.subject,
+        )
+        with self._store.write(now) as t:
+            t.save_incident(view, trouble.about)
+            t.publish(event, view.incident_id)
+        self._open[trouble.about] = view
+
+    def _resolve(self, about: str, now: datetime) -> None:
+        view = msgspec.structs.replace(self._open[about], resolved_at=now)
+        with self._store.write(now) as t:
+            t.save_incident(view, about)
+            t.publish(IncidentResolved(incident_id=view.incident_id), view.incident_id)
+        del self._open[about]
+
+    def _adopt(self, now: datetime) -> None:
+        """Keep what other services opened or resolved themselves."""
+        for envelope in self._projection.take_incidents():
+            event = envelope.data
+            if isinstance(event, IncidentOpened) and self._store.incident(event.incident_id) is None:
+                view = IncidentView(
+                    incident_id=event.incident_id,
+                    kind=event.kind,
+                    service=event.service,
+                    summary=event.summary,
+                    opened_at=envelope.time,
+                    resolved_at=None,
+                    acknowledged_by=None,
+                )
+                with self._store.write(now) as t:
+                    t.save_incident(view, f"event/{event.incident_id}")
+                self._open[f"event/{event.incident_id}"] = view
+            elif isinstance(event, IncidentResolved) and (found := self._store.incident(event.incident_id)):
+                view, about = found
+                if view.resolved_at is None:
+                    with self._store.write(now) as t:
+                        t.save_incident(msgspec.structs.replace(view, resolved_at=envelope.time), about)
+                    self._open.pop(about, None)

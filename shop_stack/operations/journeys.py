@@ -1,0 +1,227 @@
+"""An order's journey: asked of analytics, or read from the log itself, and put into the order of cause."""
+
+import heapq
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import httpx
+import msgspec
+
+from shop_stack.errors import PositionBelowStart, PositionPastEnd
+from shop_stack.eventlog.interface import EventLog, StoredRecord
+from shop_stack.eventlog.records import partition_of
+from shop_stack.events import INVENTORY, ORDERS, PAYMENTS, SHIPPING
+from shop_stack.operations.model import Journey, JourneyStep
+
+_TOPICS = (ORDERS, INVENTORY, PAYMENTS, SHIPPING)
+_MOST_RECORDS = 20_000
+_SLACK_MS = 60_000
+_PLACED = "shop.order.placed.v1"
+_STATES = {
+    _PLACED: "placed",
+    "shop.order.completed.v1": "completed",
+    "shop.order.rejected.v1": "rejected",
+    "shop.order.cancelled.v1": "cancelled",
+}
+_ADVANCED = "shop.order.advanced.v1"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a journey, as analytics or the log knows it."""
+
+    at: datetime
+    type: str
+    source: str
+    event_id: str
+    causation_id: str | None = None
+    sequence: int | None = None
+    data: Any = None
+
+
+class _Wire(msgspec.Struct):
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    sequence: int | None = None
+    causationid: str | None = None
+    correlationid: str | None = None
+    data: dict[str, Any] = {}
+
+
+class _Answer(msgspec.Struct):
+    rows: list[Step]
+
+
+_wire = msgspec.json.Decoder(_Wire)
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def assemble(order_id: str, steps: Iterable[Step]) -> Journey | None:
+    """The journey of these steps, each event once; None when there is none."""
+    once = {step.event_id: step for step in steps}
+    ordered = in_order_of_cause(list(once.values()))
+    if not ordered:
+        return None
+    placed = next((step for step in ordered if step.type == _PLACED), None)
+    start = placed.at if placed else min(step.at for step in ordered)
+    total = _data(placed).get("total_minor") if placed else None
+    return Journey(
+        order_id=order_id,
+        state=_state(ordered),
+        placed_at=placed.at if placed else None,
+        total_minor=total if isinstance(total, int) else None,
+        steps=[_view(step, start) for step in ordered],
+    )
+
+
+def in_order_of_cause(steps: Sequence[Step]) -> list[Step]:
+    """Every step after the one that caused it and after its predecessor within its aggregate; by time otherwise."""
+    before = {step.event_id: _predecessors(step, steps) for step in steps}
+    by_id = {step.event_id: step for step in steps}
+    ready = [_rank(step) for step in steps if not before[step.event_id]]
+    heapq.heapify(ready)
+    ordered: list[Step] = []
+    while ready:
+        done = by_id[heapq.heappop(ready)[-1]]
+        ordered.append(done)
+        for step in steps:
+            if done.event_id in before[step.event_id]:
+                before[step.event_id].discard(done.event_id)
+                if not before[step.event_id]:
+                    heapq.heappush(ready, _rank(step))
+    placed = {step.event_id for step in ordered}
+    return ordered + sorted((step for step in steps if step.event_id not in placed), key=_rank)
+
+
+def _predecessors(step: Step, steps: Sequence[Step]) -> set[str]:
+    found = {other.event_id for other in steps if other.event_id == step.causation_id and other is not step}
+    if step.sequence is not None:
+        found |= {o.event_id for o in steps if o.source == step.source and (o.sequence or 0) == step.sequence - 1}
+    return found - {step.event_id}
+
+
+def _rank(step: Step) -> tuple[datetime, int, str]:
+    return step.at, step.sequence or 0, step.event_id
+
+
+def _state(ordered: Sequence[Step]) -> str:
+    state = "unknown"
+    for step in ordered:
+        state = str(_data(step).get("state", state)) if step.type == _ADVANCED else _STATES.get(step.type, state)
+    return state
+
+
+def _data(step: Step) -> Mapping[str, Any]:
+    data = step.data
+    if isinstance(data, str):
+        try:
+            data = msgspec.json.decode(data)
+        except msgspec.MsgspecError:
+            data = None
+    return data if isinstance(data, dict) else {}
+
+
+def _view(step: Step, start: datetime) -> JourneyStep:
+    return JourneyStep(
+        at=step.at,
+        event_id=step.event_id,
+        type=step.type,
+        source=step.source,
+        after_ms=(step.at - start).total_seconds() * 1000,
+        caused_by=step.causation_id,
+        data=dict(_data(step)),
+    )
+
+
+def ask_analytics(base_url: str, token: str, order_id: str, timeout_s: float = 2.0) -> list[Step]:
+    """What analytics knows of an order; empty when it knows nothing or does not answer."""
+    url = f"{base_url}/analytics/v1/questions/order_journey"
+    try:
+        answer = httpx.get(
+            url,
+            params={"order_id": order_id},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=timeout_s,
+            trust_env=False,
+        )
+        return _answer.decode(answer.content).rows if answer.status_code == 200 else []
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        return []
+
+
+def read_log(log: EventLog, order_id: str) -> list[Step]:
+    """What the log holds of an order, from the partition of its id in each topic.
+
+    An order id is a UUIDv7, so reading starts at the minute in which it was made, found by bisection; of any other
+    id the newest 20,000 records of each partition are read. Raises LogUnavailable.
+    """
+    made_ms = _made_ms(order_id)
+    steps: list[Step] = []
+    for topic in _TOPICS:
+        partition = partition_of(order_id, log.partitions(topic.name))
+        start, end = log.starts(topic.name)[partition], log.ends(topic.name)[partition]
+        if made_ms is None:
+            start = max(start, end - _MOST_RECORDS)
+        else:
+            start = _first_since(partial(_one, log, topic.name, partition), start, end, made_ms)
+        steps += _scan(log, topic.name, partition, start, end, order_id)
+    return steps
+
+
+def _made_ms(order_id: str) -> int | None:
+    try:
+        made = uuid.UUID(order_id)
+    except ValueError:
+        return None
+    return (made.int >> 80) - _SLACK_MS if made.version == 7 else None
+
+
+def _first_since(read: Callable[[int], StoredRecord | None], low: int, high: int, since_ms: int) -> int:
+    while low < high:
+        middle = (low + high) // 2
+        record = read(middle)
+        if record is None or record.appended_ms >= since_ms:
+            high = middle
+        else:
+            low = record.position + 1
+    return low
+
+
+def _one(log: EventLog, topic: str, partition: int, position: int) -> StoredRecord | None:
+    try:
+        return next(iter(log.read(topic, partition, position, 1)), None)
+    except (PositionPastEnd, PositionBelowStart):
+        return None
+
+
+def _scan(log: EventLog, topic: str, partition: int, start: int, end: int, order_id: str) -> list[Step]:
+    steps: list[Step] = []
+    position, last = start, min(end, start + _MOST_RECORDS)
+    while position < last:
+        records = log.read(topic, partition, position, 1000)
+        if not records:
+            break
+        steps += [step for record in records if record.key == order_id and (step := _step(record))]
+        position = records[-1].position + 1
+    return steps
+
+
+def _step(record: StoredRecord) -> Step | None:
+    try:
+        wire = _wire.decode(record.value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return Step(
+        at=wire.time,
+        type=wire.type,
+        source=wire.source,
+        event_id=wire.id,
+        causation_id=wire.causationid,
+        sequence=wire.sequence,
+        data=wire.data,
+    )

@@ -1,0 +1,174 @@
+"""The stack as screens see it, put together from the last sample, the history and what analytics advised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shop_stack.access import Principal
+from shop_stack.hosting.topology import Topology
+from shop_stack.operations import actions
+from shop_stack.operations.advice import Demand, Peak, forecast_peak, recommend
+from shop_stack.operations.health import judge
+from shop_stack.operations.history import VIEW_S, History, error_rate, latency, request_rate
+from shop_stack.operations.log_link import LogLink
+from shop_stack.operations.model import Health, PartView, ReplicaView, ServiceView, StackView
+from shop_stack.operations.projection import Projection
+from shop_stack.operations.replica_reports import NOTHING
+from shop_stack.operations.sampling import Snapshot, ready_replicas
+from shop_stack.runtime.interface import Group, Part, Replica
+from shop_stack.settings import Settings
+from shop_stack.stack import ServiceSpec, Stack
+
+_HEALTH_S = 30.0
+_SPARK = 60
+
+
+@dataclass(frozen=True)
+class Views:
+    """Where the view of the stack is read from."""
+
+    settings: Settings
+    stack: Stack
+    topology: Topology
+    history: History
+    projection: Projection
+    link: LogLink
+
+    def stack_view(self, snapshot: Snapshot, principal: Principal, now: datetime) -> StackView:
+        """The stack now, for this principal."""
+        return StackView(
+            name=self.stack.name,
+            topology=self.topology.name,
+            log=self.settings.log_url,
+            currency=self.stack.currency,
+            at=now,
+            sampled_at=snapshot.at,
+            services=[self._service(spec, snapshot, now) for spec in self.stack.services],
+            parts=self._parts(snapshot),
+            actor=principal.subject,
+            role=principal.role,
+        )
+
+    def _service(self, spec: ServiceSpec, snapshot: Snapshot, now: datetime) -> ServiceView:
+        group_name = self.topology.group_of(spec.name)
+        group = snapshot.group(group_name) or Group(name=group_name, services=[], desired=0, replicas=[])
+        specs = tuple(self.stack.service(name) for name in self.topology.groups[group_name])
+        at = now.timestamp()
+        recent = self.history.window(spec.name, at - VIEW_S, at)
+        last = self.history.last(spec.name, _SPARK)
+        report = snapshot.reports.get(spec.name, NOTHING)
+        target = actions.Target(spec, group_name, specs, group.desired, self._load(specs, at), None)
+        health, because = self._health(spec, snapshot, group, now)
+        recommended, why = self._recommended(specs, target.bounds, now)
+        peak = forecast_peak(self.projection.forecast(spec.name), now)
+        ready = ready_replicas(group)
+        return ServiceView(
+            name=spec.name,
+            group=group_name,
+            moves_with=target.moves_with,
+            purpose=spec.purpose,
+            health=health,
+            because=because,
+            replicas=[_replica(replica, snapshot, at) for replica in group.replicas],
+            ready=ready,
+            desired=group.desired,
+            recommended=recommended,
+            recommended_because=why,
+            min_replicas=target.bounds[0],
+            max_replicas=target.bounds[1],
+            request_rate=request_rate(recent),
+            error_rate=error_rate(recent),
+            p50_ms=latency(recent, 0.5),
+            p95_ms=latency(recent, 0.95),
+            p99_ms=latency(recent, 0.99),
+            objective_p95_ms=spec.p95_ms,
+            objective_error_rate=spec.error_rate,
+            lag=self.link.lag(spec.name),
+            utilisation=actions.utilisation(target.load, ready),
+            replica_capacity=spec.replica_capacity,
+            recent_rates=[moment.requests / moment.interval_s for moment in last],
+            forecast_peak=peak.mean if peak else None,
+            forecast_peak_at=peak.at if peak else None,
+            outbox_age_s=report.outbox_age_s,
+            stopped_aggregates=list(report.stopped),
+        )
+
+    def _health(self, spec: ServiceSpec, snapshot: Snapshot, group: Group, now: datetime) -> tuple[Health, str]:
+        if snapshot.observation is None:
+            why = snapshot.runtime_error or "the first sample is being taken"
+            return ("down" if snapshot.runtime_error else "starting"), f"its replicas are unknown: {why}"
+        at = now.timestamp()
+        recent = self.history.window(spec.name, at - _HEALTH_S, at)
+        report = snapshot.reports.get(spec.name, NOTHING)
+        health, because = judge(spec, group.desired, group.replicas, recent, report.outbox_age_s, report.stopped)
+        if snapshot.runtime_error is None:
+            return health, because
+        unsure = f"the supervisor does not answer, so this is from {at - snapshot.observation.at:.0f} s ago"
+        return ("degraded" if health == "ok" else health), f"{because}; {unsure}" if because else unsure
+
+    def _load(self, specs: Sequence[ServiceSpec], at: float) -> float:
+        windows = [(spec, self.history.window(spec.name, at - VIEW_S, at)) for spec in specs]
+        return sum(request_rate(moments) / spec.replica_capacity for spec, moments in windows)
+
+    def _recommended(
+        self, specs: Sequence[ServiceSpec], bounds: tuple[int, int], now: datetime
+    ) -> tuple[int | None, str]:
+        at = now.timestamp()
+        if not any(self.history.last(spec.name, 1) for spec in specs):
+            return None, "nothing is measured yet"
+        demands = [
+            Demand(
+                service=spec.name,
+                rate=request_rate(self.history.window(spec.name, at - 60.0, at)),
+                peak=self._peak(spec.name, now),
+                replica_capacity=spec.replica_capacity,
+            )
+            for spec in specs
+        ]
+        advice = [advised for spec in specs if (advised := self.projection.advice(spec.name))]
+        return recommend(demands, advice, bounds, now)
+
+    def _peak(self, service: str, now: datetime) -> Peak | None:
+        return forecast_peak(self.projection.forecast(service), now)
+
+    def _parts(self, snapshot: Snapshot) -> list[PartView]:
+        observed = {part.name: part for part in (snapshot.observation.parts if snapshot.observation else ())}
+        views = [self._part(part, snapshot) for part in observed.values() if part.name != "gateway"]
+        return [self._gateway(observed.get("gateway"), snapshot), self._log(), *views]
+
+    def _part(self, part: Part, snapshot: Snapshot) -> PartView:
+        unsure = f"the supervisor does not answer: {snapshot.runtime_error}" if snapshot.runtime_error else ""
+        up = part.state == "ready" and (part.name == "operations" or not unsure)
+        because = unsure if part.state == "ready" else part.note or f"it is {part.state}"
+        return _part_view(part, snapshot, up=up, because=because)
+
+    def _gateway(self, part: Part | None, snapshot: Snapshot) -> PartView:
+        known = part or Part(name="gateway", pid=None, state="stopped", restarts=0, cpu_s=0.0, memory_bytes=0)
+        because = snapshot.gateway_error or ""
+        return _part_view(known, snapshot, up=snapshot.gateway_error is None, because=because)
+
+    def _log(self) -> PartView:
+        because = self.link.down_because
+        kept = f"; {self.link.waiting} samples wait for it, {self.link.dropped} were dropped" if because else ""
+        return PartView(name="log", up=because is None, because=f"{because}{kept}" if because else "", cpu_cores=0.0,
+                        memory_bytes=0, address=self.settings.log_url)  # fmt: skip
+
+
+def _part_view(part: Part, snapshot: Snapshot, *, up: bool, because: str) -> PartView:
+    cores = snapshot.cpu.get(part.pid, 0.0) if part.pid is not None else 0.0
+    return PartView(
+        name=part.name, up=up, because=because, cpu_cores=cores, memory_bytes=part.memory_bytes, address=part.address
+    )
+
+
+def _replica(replica: Replica, snapshot: Snapshot, at: float) -> ReplicaView:
+    return ReplicaView(
+        name=replica.name,
+        pid=replica.pid,
+        address=f"127.0.0.1:{replica.port}",
+        state=replica.state,
+        age_s=max(0.0, at - replica.started_at),
+        restarts=replica.restarts,
+        cpu_cores=snapshot.cpu.get(replica.pid, 0.0),
+        memory_bytes=replica.memory_bytes,
+    )
