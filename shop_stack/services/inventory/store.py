@@ -34,9 +34,9 @@ STOCK = Table(
     "stock_items",
     METADATA,
     Column("product_id", String, primary_key=True),
-    Column("available", Integer, CheckConstraint("available >= 0"), nullable=False),
-    Column("reserved", Integer, CheckConstraint("reserved >= 0"), nullable=False),
-    Column("sold", Integer, nullable=False),
+    Column("available", BigInteger, CheckConstraint("available >= 0"), nullable=False),
+    Column("reserved", BigInteger, CheckConstraint("reserved >= 0"), nullable=False),
+    Column("sold", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
 )
 RESERVATIONS = Table(
