@@ -18,7 +18,9 @@ from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, resp
 
 TABLES = MetaData()
 COUNTS = Table("counts", TABLES, Column("name", Text, primary_key=True), Column("value", Integer, nullable=False))
-SEEN = Table("seen", TABLES, Column("ordinal", Integer, primary_key=True), Column("event_id", Text), Column("name", Text))
+SEEN = Table(
+    "seen", TABLES, Column("ordinal", Integer, primary_key=True), Column("event_id", Text), Column("name", Text)
+)
 
 
 class Addition(msgspec.Struct):
@@ -56,12 +58,14 @@ def count_product(transaction: Transaction, envelope: Envelope[Any], context: Se
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The toy's HTTP handlers."""
 
-    @get("/v1/counts/{name:str}")
+    @get("/v1/counts/{name:str}", sync_to_thread=True)
     def show(name: str) -> dict[str, int]:
         return {"value": value_of(context, name)}
 
-    @post("/v1/counts/{name:str}")
-    def change(name: str, data: Addition, body: bytes, subject: Subject, idempotency_key: IdempotencyKey) -> Response[bytes]:
+    @post("/v1/counts/{name:str}", sync_to_thread=True)
+    def change(
+        name: str, data: Addition, body: bytes, subject: Subject, idempotency_key: IdempotencyKey
+    ) -> Response[bytes]:
         def work(transaction: Transaction) -> Answer:
             value = add(transaction, name, data.amount)
             sequence = add(transaction, f"version of {name}", 1)
@@ -72,7 +76,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
 
         return respond(context.once(idempotency_key, subject, "POST", f"/v1/counts/{name}", body, work))
 
-    @get("/v1/broken")
+    @get("/v1/broken", sync_to_thread=True)
     def broken() -> dict[str, int]:
         raise ValueError("jane@example.com broke it")
 
