@@ -1,1 +1,1 @@
-"""."""
+"""What the screens are made of: lines of text and lists of lines."""

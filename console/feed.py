@@ -1,0 +1,240 @@
+"""Asks the APIs on threads of its own and posts what they answer; nothing here touches a widget.
+
+Three threads watch (the stack and its actions, the events, the vital signs) and one runs what a screen asks
+for. A part that does not answer is said in words and asked again; addresses are read anew each time, since a
+stack that was restarted may have moved.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.message import Message
+
+from console.rows.actions import unfinished
+from shop_stack.errors import NotRunning, ShopfloorError
+from shop_stack.settings import Endpoints, Home, read_endpoints
+
+if TYPE_CHECKING:
+    from shop_stack.operations.client import OperationsClient
+    from shop_stack.operations.model import ActionView, IncidentView, StackView, TailEvent
+
+T = TypeVar("T")
+STACK_EVERY_S = 1.0
+SLOW_EVERY = 5  # actions and incidents: with every fifth reading, or each while an action is under way
+VITALS_EVERY_S = 15.0
+MAX_EVENTS = 2000
+
+
+@dataclass
+class StackRead(Message):
+    """A new view of the stack."""
+
+    view: "StackView"
+    at: datetime
+
+
+@dataclass
+class StackFailed(Message):
+    """Operations did not answer; `empty`: nothing runs on this home."""
+
+    reason: str
+    empty: bool
+
+
+@dataclass
+class ActionsRead(Message):
+    """The last actions, newest first, and the incidents."""
+
+    actions: "list[ActionView]"
+    incidents: "list[IncidentView]"
+
+
+@dataclass
+class VitalsRead(Message):
+    """The rows of the vital signs."""
+
+    rows: list[Mapping[str, Any]]
+    at: datetime
+
+
+@dataclass
+class VitalsFailed(Message):
+    """Analytics did not answer."""
+
+    reason: str
+
+
+@dataclass
+class Answered(Message):
+    """The answer to something asked: `take` is called with it, on the screens' own thread."""
+
+    take: Callable[[Any], None]
+    answer: Any
+
+
+class Tail:
+    """The newest events between the thread that hears them and the screen that takes them twice a second."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[TailEvent] = deque(maxlen=MAX_EVENTS)
+        self.missed = 0
+        self.trouble = "connecting…"
+
+    def put(self, event: "TailEvent") -> None:
+        """Keep an event; the oldest falls out when nobody takes them."""
+        if len(self._waiting) == MAX_EVENTS:
+            self.missed += 1
+        self._waiting.append(event)
+
+    def take(self) -> "list[TailEvent]":
+        """All that came since the last time."""
+        taken = []
+        while self._waiting:
+            taken.append(self._waiting.popleft())
+        return taken
+
+
+class Feed:
+    """The console's ear. `post` must be safe to call from any thread; after `stop` nothing is posted."""
+
+    def __init__(self, home: Home, role: str, post: Callable[[Message], object]) -> None:
+        self._home = home
+        self._role = role
+        self._post_to = post
+        self._leave = threading.Event()
+        self._asked: queue.SimpleQueue[tuple[Callable[[OperationsClient], Any], Callable[[Any], None]] | None]
+        self._asked = queue.SimpleQueue()
+        self._soon = threading.Event()
+        self.tail = Tail()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for work in (self._watch_stack, self._watch_events, self._watch_vitals, self._answer):
+            threading.Thread(target=work, name=f"console{work.__name__}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the threads leave at their next turn; they never hold up the process."""
+        self._leave.set()
+        self._soon.set()
+        self._asked.put(None)
+
+    def hurry(self) -> None:
+        """Read the stack and its actions now rather than at the next turn."""
+        self._soon.set()
+
+    def ask(self, work: "Callable[[OperationsClient], T]", take: "Callable[[T | ShopfloorError], None]") -> None:
+        """Run `work` with a client on the feed's thread, then `take` its answer or error on the screens' thread."""
+        self._asked.put((work, take))
+
+    def _post(self, message: Message) -> None:
+        if not self._leave.is_set():
+            self._post_to(message)
+
+    def _connect(self) -> "OperationsClient":
+        from shop_stack.operations.client import OperationsClient
+
+        endpoints, token = self._address()
+        return OperationsClient(endpoints.operations, token)
+
+    def _address(self) -> tuple[Endpoints, str]:
+        from shop_stack.errors import AccessDenied
+
+        endpoints = read_endpoints(self._home)
+        try:
+            return endpoints, self._home.token(self._role).read_text().strip()
+        except OSError as error:
+            if self._role == "operator" and self._home.token("viewer").exists():
+                self._role = "viewer"
+                return self._address()
+            path = self._home.token(self._role)
+            raise AccessDenied(f"cannot read {path} ({error.strerror}); it is made by: shopfloor up") from error
+
+    def _watch_stack(self) -> None:
+        client: OperationsClient | None = None
+        turn, busy = 0, False
+        while not self._leave.is_set():
+            try:
+                client = client or self._connect()
+                self._post(StackRead(client.stack(), datetime.now(UTC)))
+                if busy or turn % SLOW_EVERY == 0 or self._soon.is_set():
+                    self._soon.clear()
+                    actions = client.actions(limit=10)
+                    busy = any(map(unfinished, actions))
+                    self._post(ActionsRead(actions, client.incidents()))
+                turn += 1
+            except Exception as error:  # noqa: BLE001 - the feed's boundary: any failure is shown and retried
+                _close(client)
+                client, turn = None, 0
+                self._post(StackFailed(_words(error), not self._home.endpoints.exists()))
+            self._soon.wait(STACK_EVERY_S)
+        _close(client)
+
+    def _watch_events(self) -> None:
+        from shop_stack.operations.model import TailEvent
+
+        while not self._leave.is_set():
+            client: OperationsClient | None = None
+            try:
+                client = self._connect()
+                self.tail.trouble = ""
+                for event in client.events(stop=self._leave.is_set):
+                    if isinstance(event, TailEvent):
+                        self.tail.put(event)
+                    else:
+                        self.tail.missed += event.skipped
+                self.tail.trouble = "the stream ended; connecting again"
+            except Exception as error:  # noqa: BLE001 - the feed's boundary: any failure is shown and retried
+                self.tail.trouble = _words(error)
+            _close(client)
+            self._leave.wait(1.0)
+
+    def _watch_vitals(self) -> None:
+        while not self._leave.is_set():
+            wait = VITALS_EVERY_S
+            try:
+                self._post(VitalsRead(self._ask_vitals(), datetime.now(UTC)))
+            except Exception as error:  # noqa: BLE001 - the feed's boundary: any failure is shown and retried
+                wait = 3.0
+                self._post(VitalsFailed(_words(error)))
+            self._leave.wait(wait)
+
+    def _ask_vitals(self) -> list[Mapping[str, Any]]:
+        from analytics.client import QuestionsClient
+
+        endpoints, token = self._address()
+        with QuestionsClient(endpoints.analytics, token) as client:
+            return list(client.ask("vital_signs").rows)
+
+    def _answer(self) -> None:
+        client: OperationsClient | None = None
+        while (asked := self._asked.get()) is not None:
+            work, take = asked
+            try:
+                client = client or self._connect()
+                answer = work(client)
+            except ShopfloorError as error:
+                answer = error
+                if isinstance(error, NotRunning):
+                    _close(client)
+                    client = None
+            except Exception as error:  # noqa: BLE001 - the feed's boundary: the screen that asked says it
+                _close(client)
+                answer, client = ShopfloorError(_words(error)), None
+            self._post(Answered(take, answer))
+        _close(client)
+
+
+def _close(client: "OperationsClient | None") -> None:
+    if client is not None:
+        client.close()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ShopfloorError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}"

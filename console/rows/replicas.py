@@ -1,0 +1,36 @@
+"""The replicas of one service, a line each."""
+
+from typing import TYPE_CHECKING
+
+from console.rows import Line, Row, Span, Tone
+from console.rows import figures as f
+from console.text import fit, safe
+
+if TYPE_CHECKING:
+    from shop_stack.operations.model import ReplicaView, ServiceView
+
+
+def replica_rows(view: "ServiceView") -> list[Row]:
+    """What is said of the service as a whole, then its replicas."""
+    moves = f"; moves with {', '.join(map(safe, view.moves_with))}" if view.moves_with else ""
+    bounds = f"{view.min_replicas} to {view.max_replicas} replicas, {f.rate(view.replica_capacity)} req/s each"
+    about = (Span(f"group {safe(view.group)}{moves}; {bounds}; outbox {f.span(view.outbox_age_s)} behind", "dim"),)
+    stopped = [
+        Row(f"stopped:{name}", (Span(f"stopped: {safe(name)} waits for an event that cannot be handled", "bad"),))
+        for name in view.stopped_aggregates
+    ]
+    title = f"{'REPLICA':<20} {'STATE':<9} {'PID':<7} {'AGE':<7} RESTARTS {'CPU':>6} {'MEMORY':>8}"
+    head = (Span(title, "head"),)
+    return [Row("about", about), *stopped, Row("head", head), *(Row(r.name, _replica(r)) for r in view.replicas)]
+
+
+def _replica(replica: "ReplicaView") -> Line:
+    tone: Tone = "ok" if replica.state == "ready" else "warn"
+    return (
+        Span(fit(safe(replica.name), 20) + " ", "strong"),
+        Span(fit(safe(replica.state), 9) + " ", "bad" if replica.state == "crashed" else tone),
+        Span(f"{fit(str(replica.pid), 7)} {fit(f.span(replica.age_s), 7)} "),
+        Span(fit(str(replica.restarts), 8, "right"), "warn" if replica.restarts else "dim"),
+        Span(f" {fit(f.share(replica.cpu_cores), 6, 'right')} {fit(f.memory(replica.memory_bytes), 8, 'right')}"),
+        Span(f"  {safe(replica.address)}", "dim"),
+    )

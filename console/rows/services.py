@@ -1,0 +1,239 @@
+"""The services as a table: columns that fit the width, what is wrong with each, and which is worst."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from console.rows import Line, Row, Span, Tone
+from console.rows import figures as f
+from console.text import fit, safe
+
+if TYPE_CHECKING:
+    from shop_stack.operations.model import ServiceView
+
+_FULL = 0.8
+_HEALTH_TONES: dict[str, Tone] = {"ok": "ok", "degraded": "warn", "down": "bad", "starting": "warn", "stopped": "dim"}
+
+
+class Column(NamedTuple):
+    """A column of fixed width; `cell` writes at most `width` cells of it."""
+
+    title: str
+    width: int
+    align: str
+    cell: "Callable[[ServiceView, int], Span]"
+
+
+def severity(view: "ServiceView") -> float:
+    """How much a service needs an operator: 0 none; above 1 it is a problem, the larger the worse."""
+    if view.desired == 0:
+        return 0.0
+    by_health = {"down": 100.0, "degraded": 10.0, "starting": 2.0}.get(view.health, 0.0)
+    return by_health + min(80.0, sum(_excesses(view)))
+
+
+def _excesses(view: "ServiceView") -> list[float]:
+    slow = (view.p95_ms or 0.0) / view.objective_p95_ms if view.objective_p95_ms else 0.0
+    failing = view.error_rate / view.objective_error_rate if view.objective_error_rate else 0.0
+    full = view.utilisation / _FULL
+    stuck = 5.0 if view.stopped_aggregates else 0.0
+    return [min(excess, 20.0) for excess in (slow, failing, full) if excess > 1] + [stuck]
+
+
+def worst(views: "Sequence[ServiceView]") -> str | None:
+    """The service that needs an operator most; None when none does."""
+    graded = [(severity(view), -i, view.name) for i, view in enumerate(views)]
+    top = max(graded, default=(0.0, 0, ""))
+    return top[2] if top[0] > 1 else None
+
+
+def symptom(view: "ServiceView") -> str:
+    """What is wrong in words: the API's own reason, else what exceeds its objective; empty when all is well."""
+    if view.health != "ok" and view.because:
+        return safe(view.because)
+    found = []
+    if view.p95_ms is not None and view.p95_ms > view.objective_p95_ms:
+        found.append(f"p95 {f.milliseconds(view.p95_ms)}, objective {f.milliseconds(view.objective_p95_ms)}")
+    if view.error_rate > view.objective_error_rate:
+        found.append(f"errors {f.share(view.error_rate)}, objective {f.share(view.objective_error_rate)}")
+    if view.utilisation > _FULL and view.desired:
+        found.append(f"{f.share(view.utilisation)} used")
+    if view.stopped_aggregates:
+        found.append(f"{len(view.stopped_aggregates)} stopped by an event that cannot be handled")
+    return "; ".join(found) or safe(view.because)
+
+
+def why(view: "ServiceView") -> tuple[Line, Line]:
+    """Two lines on one service: its state and reason, then what is advised and what is coming."""
+    reason = symptom(view)
+    tone = _HEALTH_TONES.get(view.health, "plain")
+    state = Span(f"{safe(view.name)} is {view.health}", tone if tone != "ok" else "strong")
+    said = f": {reason}" if reason else f": {_calm(view)}"
+    return (state, Span(said)), _advice(view)
+
+
+def _calm(view: "ServiceView") -> str:
+    if view.desired == 0:
+        return "0 replicas wanted; s starts some"
+    if view.p95_ms is None:
+        return f"no request in the last 10 s; objective p95 {f.milliseconds(view.objective_p95_ms)}"
+    used = f"{f.share(view.utilisation)} of {_replicas(view.ready)} used"
+    return f"p95 {f.milliseconds(view.p95_ms)} of {f.milliseconds(view.objective_p95_ms)} allowed, {used}"
+
+
+def _advice(view: "ServiceView") -> Line:
+    peak = _peak_words(view)
+    if view.recommended is None:
+        return (Span(f"no advice yet. {peak}", "dim"),)
+    because = f" ({safe(view.recommended_because)})" if view.recommended_because else ""
+    if view.recommended == view.desired:
+        return (Span(f"{_replicas(view.desired)} is right{because}. {peak}", "dim"),)
+    advised = Span(f"advised: {view.desired} → {_replicas(view.recommended)}", "accent")
+    return advised, Span(f"{because}. {peak}", "dim")
+
+
+def _replicas(number: int) -> str:
+    return f"{number} replica{'' if number == 1 else 's'}"
+
+
+def _peak_words(view: "ServiceView") -> str:
+    if view.forecast_peak is None:
+        return "Forecast: none yet."
+    at = f" at {f.hour(view.forecast_peak_at)}" if view.forecast_peak_at else ""
+    return f"Peak of the next hour: {f.rate(view.forecast_peak)}/s{at}."
+
+
+def _mark(view: "ServiceView", _: int) -> Span:
+    level = severity(view)
+    if level >= 100:
+        return Span("✖", "bad")
+    return Span("!", "warn") if level > 1 else Span(" ")
+
+
+def _name(view: "ServiceView", _: int) -> Span:
+    return Span(safe(view.name), "strong")
+
+
+def _health(view: "ServiceView", _: int) -> Span:
+    return Span(view.health, _HEALTH_TONES.get(view.health, "plain"))
+
+
+def _replica_cell(view: "ServiceView", _: int) -> Span:
+    text = f"{view.ready}/{view.desired}"
+    if view.recommended is not None and view.recommended != view.desired:
+        return Span(f"{text}{'↑' if view.recommended > view.desired else '↓'}{view.recommended}", "accent")
+    return Span(text, "plain" if view.ready >= view.desired else "warn")
+
+
+def _rate(view: "ServiceView", _: int) -> Span:
+    return Span(f.rate(view.request_rate))
+
+
+def _errors(view: "ServiceView", _: int) -> Span:
+    if view.error_rate > view.objective_error_rate:
+        return Span(f"{f.share(view.error_rate)}!"[:5], "bad")
+    return Span(f.share(view.error_rate), "dim" if view.error_rate == 0 else "plain")
+
+
+def _p95(view: "ServiceView", _: int) -> Span:
+    if view.p95_ms is not None and view.p95_ms > view.objective_p95_ms:
+        return Span(f"{f.milliseconds(view.p95_ms)}!", "bad")
+    return Span(f.milliseconds(view.p95_ms))
+
+
+def _lag(view: "ServiceView", _: int) -> Span:
+    return Span(f.count(view.lag), "dim" if view.lag == 0 else "plain")
+
+
+def _used(view: "ServiceView", _: int) -> Span:
+    text = f.count(round(view.utilisation * 100)) + "%"
+    return Span(text, "warn" if view.utilisation > _FULL else "plain")
+
+
+def _spark(view: "ServiceView", width: int) -> Span:
+    return Span(f.sparkline(view.recent_rates, width), "accent")
+
+
+def _peak(view: "ServiceView", _: int) -> Span:
+    if view.forecast_peak is None:
+        return Span(f.NOTHING, "dim")
+    at = f"@{f.hour(view.forecast_peak_at)}" if view.forecast_peak_at else ""
+    over = view.forecast_peak > view.replica_capacity * max(view.desired, 1)
+    return Span(f"{f.count(view.forecast_peak)}{at}", "warn" if over else "plain")
+
+
+def _latency(percentile: str) -> "Callable[[ServiceView, int], Span]":
+    return lambda view, _: Span(f.milliseconds(getattr(view, percentile)), "dim")
+
+
+def _cpu(view: "ServiceView", _: int) -> Span:
+    return Span(f.share(sum(replica.cpu_cores for replica in view.replicas)), "dim")
+
+
+def _memory(view: "ServiceView", _: int) -> Span:
+    return Span(f.memory(sum(replica.memory_bytes for replica in view.replicas)), "dim")
+
+
+def _purpose(view: "ServiceView", _: int) -> Span:
+    return Span(safe(view.purpose), "dim")
+
+
+_BASE = (
+    Column("", 1, "left", _mark),
+    Column("SERVICE", 15, "left", _name),
+    Column("HEALTH", 8, "left", _health),
+    Column("REPL", 5, "left", _replica_cell),
+    Column("REQ/S", 5, "right", _rate),
+    Column("ERR", 5, "right", _errors),
+    Column("P95", 6, "right", _p95),
+    Column("LAG", 4, "right", _lag),
+    Column("USED", 4, "right", _used),
+    Column("LAST MIN", 8, "right", _spark),
+    Column("PEAK 1H", 8, "right", _peak),
+)
+_EXTRA = (
+    Column("P50", 5, "right", _latency("p50_ms")),
+    Column("P99", 5, "right", _latency("p99_ms")),
+    Column("CPU", 5, "right", _cpu),
+    Column("MEMORY", 6, "right", _memory),
+)
+
+
+def columns(width: int) -> list[Column]:
+    """The columns for a table of `width` cells (from 80 on all that must be seen), with a blank between them."""
+    chosen = list(_BASE)
+    while _used_width(chosen) > width and len(chosen) > 4:
+        chosen.pop(-3 if len(chosen) > 8 else -1)
+    for extra in _EXTRA:
+        if len(chosen) >= len(_BASE) and _used_width(chosen) + extra.width + 1 <= width:
+            chosen.append(extra)
+    return _spread(chosen, width - _used_width(chosen))
+
+
+def _spread(chosen: list[Column], room: int) -> list[Column]:
+    wider = min(max(room, 0), 22)
+    chosen = [c._replace(width=c.width + wider) if c.cell is _spark else c for c in chosen]
+    left = room - wider
+    return [*chosen, Column("WHAT FOR", left - 1, "left", _purpose)] if left > 14 else chosen
+
+
+def _used_width(chosen: "Sequence[Column]") -> int:
+    return 2 + sum(column.width for column in chosen) + len(chosen) - 2
+
+
+def heading(chosen: "Sequence[Column]") -> Line:
+    """The table's first line."""
+    return tuple(Span(fit(c.title, c.width, c.align) + " " * (i > 0), "head") for i, c in enumerate(chosen))
+
+
+def table(views: "Sequence[ServiceView]", width: int, stale: bool = False) -> list[Row]:
+    """A row a service in the stack's own order. `stale` dims all: they show the past."""
+    chosen = columns(width)
+    return [Row(view.name, _row(view, chosen, stale)) for view in views]
+
+
+def _row(view: "ServiceView", chosen: "Sequence[Column]", stale: bool) -> Line:
+    spans = []
+    for i, column in enumerate(chosen):
+        text, tone, _ = column.cell(view, column.width)
+        spans.append(Span(fit(text, column.width, column.align) + " " * (i > 0), "dim" if stale else tone))
+    return tuple(spans)

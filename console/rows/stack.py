@@ -1,0 +1,205 @@
+"""The stack's own lines: what it is and how fresh, the vital signs of the shop, what is dead and what is worst."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from console.rows import Line, Row, Span, Tone, plain
+from console.rows import figures as f
+from console.rows.services import symptom, worst
+from console.text import fit, safe
+
+if TYPE_CHECKING:
+    from shop_stack.operations.model import IncidentView, PartView, StackView
+
+STALE_S = 5.0
+Freshness = Literal["empty", "loading", "error", "stale", "live"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known of the stack: the last view and when it came (None: none yet), and the last failure since.
+
+    `empty` is true when nothing runs on the home folder; `viewed_at` and `now` are the console's own clock.
+    """
+
+    view: "StackView | None" = None
+    viewed_at: datetime | None = None
+    trouble: str = ""
+    empty: bool = False
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since the newest sample that the view shows; 0 when there is none."""
+        if self.view is None or self.viewed_at is None:
+            return 0.0
+        sampled = self.view.sampled_at or self.view.at
+        return max(0.0, (self.view.at - sampled).total_seconds() + (now - self.viewed_at).total_seconds())
+
+    def freshness(self, now: datetime) -> Freshness:
+        """How far the screen can be believed."""
+        if self.view is None:
+            return "empty" if self.empty else ("error" if self.trouble else "loading")
+        return "stale" if self.age_s(now) > STALE_S else "live"
+
+
+def header(reading: Reading, now: datetime, width: int, read_only: bool) -> Line:
+    """The first line: the stack, its topology and log, who looks, and how fresh the screen is."""
+    fresh = _freshness_span(reading, now)
+    view = reading.view
+    if view is None:
+        return _between((Span("Shopfloor", "strong"),), (fresh,), width)
+    rights = "read-only" if read_only else safe(view.role)
+    left = (
+        Span(safe(view.name), "strong"),
+        Span(f" {safe(view.topology)}, {_log_name(view.log)}, as {rights}", "dim"),
+    )
+    return _between(left, (fresh,), width)
+
+
+def _log_name(log: str) -> str:
+    return "embedded log" if log.startswith("embedded") else safe(log)
+
+
+def _freshness_span(reading: Reading, now: datetime) -> Span:
+    state = reading.freshness(now)
+    if state == "empty":
+        return Span("NOT RUNNING", "bad")
+    if state == "error":
+        return Span("NO ANSWER", "bad")
+    if state == "loading" or reading.view is None:
+        return Span("connecting…", "warn")
+    if state == "stale":
+        return Span(f"STALE: {f.span(reading.age_s(now))} old", "bad")
+    return Span(f"live {f.clock(now)}", "ok")
+
+
+def _between(left: Line, right: Line, width: int) -> Line:
+    room = width - len(plain(left)) - len(plain(right))
+    if room < 1:
+        return (Span(fit(plain(left), max(0, width - len(plain(right)) - 1)), "strong"), Span(" "), *right)
+    return (*left, Span(" " * room), *right)
+
+
+def trouble(reading: Reading, now: datetime, width: int, incidents: int = 0) -> Line:
+    """What needs a person: no stack, old data, dead parts, the worst service; else that all is well."""
+    state = reading.freshness(now)
+    if state in ("empty", "error"):
+        return (Span(fit(safe(reading.trouble), width), "bad"),)
+    if state == "loading" or reading.view is None:
+        return (Span("asking operations…", "dim"),)
+    if state == "stale":
+        return (Span(fit(_stale_words(reading), width), "bad"),)
+    return _needs(reading.view, width, incidents)
+
+
+def _stale_words(reading: Reading) -> str:
+    return safe(reading.trouble) or "operations answers, but its samples stand still; see the logs of operations"
+
+
+def _needs(view: "StackView", width: int, incidents: int) -> Line:
+    dead = [part for part in view.parts if not part.up]
+    name = worst(view.services)
+    spans: list[Span] = []
+    if dead:
+        names = ", ".join(safe(part.name).upper() for part in dead)
+        spans.append(Span(f"{names} DOWN", "bad", "show_pane('parts')"))
+        spans.append(Span(f" {safe(dead[0].because)}  " if not name else "  ", "plain"))
+    if incidents:
+        spans.append(
+            Span(f"{incidents} open incident{'s' if incidents > 1 else ''} (i)  ", "bad", "show_pane('parts')")
+        )
+    if name:
+        view_of = next(service for service in view.services if service.name == name)
+        spans.append(Span(f"! {safe(name)} {view_of.health}: ", "warn", "go_worst"))
+        spans.append(Span(f"{symptom(view_of)}", "plain", "go_worst"))
+        return _with_hint(spans, "  ! goes there", width)
+    return tuple(spans) if spans else (Span(f"all {len(view.services)} services and {len(view.parts)} parts ok", "ok"),)
+
+
+def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
+    room = width - len(hint) - sum(len(span.text) for span in spans[:-1])
+    last = spans[-1]
+    text = last.text if len(last.text) <= room else fit(last.text, max(room, 0))
+    return (*spans[:-1], last._replace(text=text), Span(hint, "key", "go_worst"))
+
+
+_SIGNS = (("revenue", "revenue"), ("orders", "orders"), ("conversion", "conversion"), ("average_order", "average"),
+          ("sessions", "sessions"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """The vital signs as analytics answered them, and the last failure since."""
+
+    rows: Sequence[Mapping[str, Any]] | None = None
+    read_at: datetime | None = None
+    trouble: str = ""
+
+
+def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
+    """The shop today, each figure with its change against the same time of the same weekday last week."""
+    if signs.rows is None:
+        said = f"shop today: {safe(signs.trouble)}" if signs.trouble else "shop today: asking analytics…"
+        return (Span(fit(said, width).rstrip(), "bad" if signs.trouble else "dim"),)
+    by_metric = {str(row.get("metric")): row for row in signs.rows}
+    line: list[Span] = [Span("today ", "dim")]
+    if signs.trouble and signs.read_at:
+        line = [Span(f"OLD {f.span((now - signs.read_at).total_seconds())} ", "bad")]
+    for metric, title in _SIGNS:
+        sign = _sign(title, by_metric.get(metric), currency)
+        if sum(len(span.text) for span in (*line, *sign)) <= width:
+            line.extend(sign)
+    note = " vs a week ago"
+    if sum(len(span.text) for span in line) + len(note) <= width and any(_has_change(row) for row in signs.rows):
+        line.append(Span(note, "dim"))
+    return tuple(line)
+
+
+def _has_change(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("change"), int | float)
+
+
+def _sign(title: str, row: Mapping[str, Any] | None, currency: str) -> Line:
+    if row is None:
+        return ()
+    ratio = row.get("change")
+    change = f" {f.change(float(ratio))}" if isinstance(ratio, int | float) else ""
+    tone: Tone = "ok" if "▲" in change else ("warn" if "▼" in change else "dim")
+    return Span(f"{title} ", "dim"), Span(_today(title, row, currency), "strong"), Span(f"{change}  ", tone)
+
+
+def _today(title: str, row: Mapping[str, Any], currency: str) -> str:
+    value = row.get("today")
+    if not isinstance(value, int | float):
+        return f.NOTHING
+    if title in ("revenue", "average"):
+        return f.money(value, currency)
+    return f.share(value) if title == "conversion" else f.count(value)
+
+
+def part_rows(
+    parts: "Sequence[PartView]", incidents: "Sequence[IncidentView]", width: int, stale: bool = False
+) -> list[Row]:
+    """Open incidents, then every part that is no service with its state; `stale` dims them."""
+    rows = [Row(incident.incident_id, _incident(incident)) for incident in incidents if incident.resolved_at is None]
+    return rows + [Row(f"part:{part.name}", _part(part, stale)) for part in parts]
+
+
+def _incident(incident: "IncidentView") -> Line:
+    seen = f" (seen by {safe(incident.acknowledged_by)})" if incident.acknowledged_by else ""
+    return (
+        Span(f"incident {f.clock(incident.opened_at)} ", "bad"),
+        Span(f"{safe(incident.service)}: ", "strong"),
+        Span(f"{safe(incident.summary)}{seen}"),
+    )
+
+
+def _part(part: "PartView", stale: bool) -> Line:
+    tone: Tone = "dim" if stale else ("ok" if part.up else "bad")
+    return (
+        Span(f"{fit(safe(part.name), 12)} ", "dim" if stale else "strong"),
+        Span(f"{'up  ' if part.up else 'DOWN'} ", tone),
+        Span(f"{fit(f.share(part.cpu_cores), 6, 'right')} {fit(f.memory(part.memory_bytes), 8, 'right')}  ", "dim"),
+        Span(safe(part.because or part.address or "")),
+    )

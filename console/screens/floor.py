@@ -1,0 +1,214 @@
+"""What the keys of the one screen do: move, look closer, filter, scale, restart."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from console import actions
+from console.rows import Row, Span, services, words
+from console.screens.frame import Pane
+from console.screens.view import FloorView
+from console.text import safe
+from console.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from shop_stack.operations.model import ServiceView, TailEvent
+
+LOGS_EVERY = 4  # ticks of half a second
+LOG_LINES = 200
+
+
+class Floor(FloorView):
+    """The floor with all its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("floor")]
+
+    def tick(self) -> None:
+        """What the view does, and every 2 s the logs while they can be seen."""
+        super().tick()
+        if self.ticks % LOGS_EVERY == 0 and self.in_sight and self.visible_pane("logs"):
+            self.ask_logs()
+
+    def on_line_list_moved(self, message: LineList.Moved) -> None:
+        """Another row: another explanation; another service: its replicas and logs."""
+        if message.source is self.services:
+            self.paint_panes()
+            self.ask_logs()
+        self.paint_why()
+        self.paint_titles()
+
+    def on_line_list_opened(self, message: LineList.Opened) -> None:
+        """Enter: an event's order, an action's story, a service's replicas."""
+        if message.source is self.services:
+            self.action_show_pane("replicas")
+        elif message.source is self.tail and (event := self.tail.event):
+            self._open_journey(event)
+        elif message.source.id == "actions" and (action := self.chosen_action):
+            from console.screens.story import Story
+
+            self.app.push_screen(Story(action.action_id, self))
+
+    def _open_journey(self, event: "TailEvent") -> None:
+        from console.screens.journey import JourneyScreen
+
+        currency = self.reading.view.currency if self.reading.view else ""
+        self.app.push_screen(JourneyScreen(event, currency, self.feed))
+
+    def ask_logs(self) -> None:
+        """Ask for the logs of the chosen service, when they are on the screen."""
+        name = self.services.selected
+        if name is None or not self.visible_pane("logs"):
+            return
+
+        def take(answer: list[str] | Exception) -> None:
+            if self.is_mounted and name == self.services.selected:
+                self._show_logs(answer)
+
+        self.feed.ask(lambda client: client.logs(name, LOG_LINES), take)
+
+    def _show_logs(self, answer: list[str] | Exception) -> None:
+        logs = self.pane_list("logs")
+        if isinstance(answer, Exception):
+            logs.set_rows([], placeholder=(words(safe(answer), "bad"),))
+            return
+        rows = [Row(f"{i}", (Span(safe(line)),)) for i, line in enumerate(answer)]
+        logs.set_rows(rows, placeholder=(words("no line has been written yet", "dim"),))
+
+    def action_go_worst(self) -> None:
+        """To the service that needs an operator most."""
+        view = self.reading.view
+        name = services.worst(view.services) if view else None
+        if name is None:
+            self.say("every service is within its objectives" if view else "nothing is known yet")
+            return
+        if self.zoomed:
+            self.action_zoom()
+        self.services.focus()
+        self.services.select(name)
+
+    def action_show_pane(self, pane: str) -> None:
+        """Bring a pane up and go into it."""
+        self.pane = cast(Pane, pane)
+        self.lay_out()
+        self.pane_list(pane).focus()
+        if pane == "logs":
+            self.pane_list("logs").set_rows([], placeholder=(words("asking for the logs…", "dim"),))
+            self.ask_logs()
+
+    def action_zoom(self) -> None:
+        """The lower pane alone, or everything again."""
+        focused = self.focused
+        if not self.zoomed and isinstance(focused, LineList) and focused is not self.services and focused.id:
+            self.pane = cast(Pane, focused.id)
+        self.zoomed = not self.zoomed
+        self.lay_out()
+        self.pane_list(self.pane).focus()
+
+    def action_swap(self) -> None:
+        """Between the services and the lower pane."""
+        if self.focused is self.services or self.zoomed:
+            self.pane_list(self.pane).focus()
+        else:
+            self.services.focus()
+
+    def action_back(self) -> None:
+        """Out of the filter's line, out of the zoom, out of the filter, to the services; one a press."""
+        if isinstance(self.focused, Input):
+            self._close_filter()
+        elif self.zoomed:
+            self.action_zoom()
+        elif self.focused is self.tail and self.tail.wanted:
+            self.action_clear_filter()
+        else:
+            self.services.focus()
+
+    def action_filter(self) -> None:
+        """Ask for the words of the filter, in the place of the tabs."""
+        self.action_show_pane("events")
+        if self.query("#filter"):
+            return
+        hint = "words that must occur, -word: must not"
+        self.mount(Input(self.tail.wanted, id="filter", compact=True, placeholder=hint), after="#tabs")
+        self.query_one("#tabs").display = False
+        self.query_one("#filter", Input).focus()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Filter while it is typed."""
+        self.tail.filter(message.value)
+
+    def on_input_submitted(self) -> None:
+        """Keep the filter."""
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        self.query("#filter").remove()
+        self.query_one("#tabs").display = True
+        self.tail.focus()
+        self.paint_titles()
+
+    def action_clear_filter(self) -> None:
+        """All events again."""
+        self.tail.filter("")
+        self.paint_titles()
+
+    def action_pause(self) -> None:
+        """Hold the events still, or let them go on."""
+        self.tail.pause()
+        self.paint_titles()
+
+    def action_scale(self) -> None:
+        """Ask how many replicas, showing what to expect."""
+        if service := self._actable():
+            from console.screens.scale import ScaleDialog
+
+            self.app.push_screen(ScaleDialog(service, self.feed), self._after_action)
+
+    def action_restart(self) -> None:
+        """Ask which replicas, and restart them."""
+        if service := self._actable():
+            from console.screens.restart import RestartDialog
+
+            self.app.push_screen(RestartDialog(service, self.feed), self._after_action)
+
+    def _actable(self) -> "ServiceView | None":
+        view = self.reading.view
+        if view is None or self.service is None:
+            self.say("no service is known yet; nothing can be changed", "warn")
+            return None
+        if refusal := actions.why_not(view.role):
+            self.say(refusal, "warn")
+            return None
+        return self.service
+
+    def _after_action(self, asked: bool | None) -> None:
+        if asked:
+            self.action_show_pane("actions")
+            self.pane_list("actions").action_first()
+            self.services.focus()
+            self.feed.hurry()
+
+    def action_look(self) -> None:
+        """The next theme."""
+        themes = ("shopfloor-dark", "shopfloor-light", "ansi-dark", "ansi-light")
+        at = themes.index(self.app.theme) if self.app.theme in themes else -1
+        self.app.theme = themes[(at + 1) % len(themes)]
+
+    def action_help(self) -> None:
+        """Every key."""
+        from console.screens.help import Help
+
+        self.app.push_screen(Help(self.READ_ONLY))
+
+
+class ReadOnlyFloor(Floor, inherit_bindings=False):
+    """The floor without a key that changes anything."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("floor", read_only=True)]
+    READ_ONLY = True
+
+    def action_scale(self) -> None:
+        """Refused: no key leads here, nor may anything else."""
+        self.say("the console was started with --read-only; it changes nothing", "warn")
+
+    action_restart = action_scale

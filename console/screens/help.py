@@ -1,0 +1,59 @@
+"""Every key with what it does, from the registry of actions."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from console.actions import offered
+from console.rows import Line, Row, Span, words
+from console.text import fit
+from console.widgets.line_list import LineList
+from console.widgets.lines import Lines
+
+_SIGNS: tuple[tuple[str, str], ...] = (
+    ("! ✖", "this service needs you: something is beyond its objective, or it is down"),
+    ("REPL 1/1↑3", "1 of 1 wanted replicas is ready, and 3 are advised"),
+    ("USED", "requests over what the ready replicas can take; 80% is too much"),
+    ("LAG", "events that wait to be handled"),
+    ("PEAK 1H", "highest requests a second forecast for the next hour, and when"),
+    ("STALE", "the newest sample is older than 5 s: believe nothing below it"),
+)
+
+
+class Help(Screen[None]):
+    """Two lists: the keys, and the signs on the screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "leave", "back", show=False)]
+
+    def __init__(self, read_only: bool) -> None:
+        super().__init__()
+        self._read_only = read_only
+
+    def compose(self) -> ComposeResult:
+        """Title, list, keys."""
+        yield Lines(id="journey-title")
+        yield LineList(id="steps")
+        yield Lines(id="journey-keys")
+
+    def on_mount(self) -> None:
+        """Fill it."""
+        mode = " (read-only: nothing here changes the stack)" if self._read_only else ""
+        self.query_one("#journey-title", Lines).show(words(f"Keys{mode}", "strong"))
+        self.query_one("#journey-keys", Lines).show((Span("Esc", "key", "leave"), Span(" back", "dim", "leave")))
+        rows = [Row(a.name, _line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
+        rows.append(Row("signs", words("Signs", "strong")))
+        rows += [Row(sign, _line(sign, meaning, False)) for sign, meaning in _SIGNS]
+        steps = self.query_one("#steps", LineList)
+        steps.set_rows(rows)
+        steps.focus()
+
+    def action_leave(self) -> None:
+        """Back to the floor."""
+        self.dismiss()
+
+
+def _line(shown: str, meaning: str, dangerous: bool) -> Line:
+    mark = (Span(" (changes the stack)", "warn"),) if dangerous else ()
+    return (Span(fit(shown, 11), "key"), Span(meaning), *mark)

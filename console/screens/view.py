@@ -1,0 +1,272 @@
+"""What the one screen shows: the stack, its services, why one of them is as it is, and the panes below."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import ModalScreen, Screen
+
+from console import actions, feed
+from console.rows import Line, services, stack, words
+from console.rows import actions as action_rows
+from console.rows.events import explain as explain_event
+from console.rows.replicas import replica_rows
+from console.screens.frame import PANES, Pane, key_line, pane_title, tab_line
+from console.text import content, safe
+from console.widgets.event_tail import EventTail
+from console.widgets.line_list import LineList
+from console.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from shop_stack.operations.model import ActionView, IncidentView, ServiceView
+
+WIDE = (120, 32)
+
+
+class FloorView(Screen[None]):
+    """Shows what the feed posts. Keeps the last of each, so that it can be painted anew at any time."""
+
+    READ_ONLY = False
+
+    def __init__(self, make_feed: Callable[["FloorView"], feed.Feed]) -> None:
+        super().__init__()
+        self.feed = make_feed(self)
+        self.reading = stack.Reading()
+        self.signs = stack.Vitals()
+        self.actions: list[ActionView] = []
+        self.incidents: list[IncidentView] = []
+        self.actions_known = False
+        self.pane: Pane = "events"
+        self.zoomed = False
+        self.ticks = 0
+
+    def compose(self) -> ComposeResult:
+        """The lines from top to bottom."""
+        yield Lines(id="header")
+        yield Lines(id="vitals")
+        yield Lines(id="trouble")
+        yield LineList(id="services", heading=True)
+        yield Lines(id="why")
+        yield Lines(id="tabs")
+        with Container(id="panes"):
+            with Container(id="left"):
+                yield EventTail(id="events")
+                yield LineList(id="parts")
+            with Container(id="right"):
+                yield LineList(id="actions")
+                yield LineList(id="replicas")
+                yield LineList(id="logs", follow=True)
+        yield Lines(id="keys")
+
+    def on_mount(self) -> None:
+        """Show that it begins; ask only after the first frame is drawn."""
+        self.services.focus()
+        self.lay_out()
+        self.call_after_refresh(self.feed.start)
+        self.set_interval(0.5, self.tick)
+
+    def on_unmount(self) -> None:
+        """Let the feed's threads go."""
+        self.feed.stop()
+
+    @property
+    def services(self) -> LineList:
+        """The table of services."""
+        return self.query_one("#services", LineList)
+
+    @property
+    def tail(self) -> EventTail:
+        """The tail of events."""
+        return self.query_one("#events", EventTail)
+
+    @property
+    def service(self) -> "ServiceView | None":
+        """The service with the cursor."""
+        name = self.services.selected
+        view = self.reading.view
+        return next((s for s in view.services if s.name == name), None) if view else None
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for everything at once."""
+        return self.size.width >= WIDE[0] and self.size.height >= WIDE[1]
+
+    def now(self) -> datetime:
+        """The console's clock."""
+        return datetime.now(UTC)
+
+    # What the feed says
+
+    def on_stack_read(self, message: feed.StackRead) -> None:
+        """A new view of the stack."""
+        first = self.reading.view is None
+        self.reading = stack.Reading(message.view, message.at)
+        self.paint()
+        if first and (name := services.worst(message.view.services)):
+            self.services.select(name)
+
+    def on_stack_failed(self, message: feed.StackFailed) -> None:
+        """No answer: what is shown gets old, and says so."""
+        self.reading = stack.Reading(self.reading.view, self.reading.viewed_at, message.reason, message.empty)
+        self.paint()
+
+    def on_actions_read(self, message: feed.ActionsRead) -> None:
+        """The last actions; what has moved on is told once."""
+        old = {action.action_id: action for action in self.actions}
+        if self.actions_known:
+            for action in reversed(message.actions):
+                self._tell(action_rows.news(old.get(action.action_id), action))
+        self.actions, self.incidents, self.actions_known = message.actions, message.incidents, True
+        self.paint()
+
+    def on_vitals_read(self, message: feed.VitalsRead) -> None:
+        """The shop's vital signs."""
+        self.signs = stack.Vitals(message.rows, message.at)
+
+    def on_vitals_failed(self, message: feed.VitalsFailed) -> None:
+        """Analytics is silent; the last figures stay, with their age."""
+        self.signs = stack.Vitals(self.signs.rows, self.signs.read_at, message.reason)
+
+    def on_answered(self, message: feed.Answered) -> None:
+        """Something that was asked for."""
+        message.take(message.answer)
+
+    def _tell(self, news: tuple[str, str] | None) -> None:
+        if news:
+            self.say(*news)
+
+    def say(self, text: str, tone: str = "plain") -> None:
+        """Tell the operator something in passing; text is taken literally."""
+        severity = {"bad": "error", "warn": "warning"}.get(tone, "information")
+        self.app.notify(safe(text), severity=severity, timeout=12, markup=False)  # type: ignore[arg-type]
+
+    # What is painted
+
+    def tick(self) -> None:
+        """Twice a second: new events; once a second the clock and the rest."""
+        self.ticks += 1
+        self.tail.add(self.feed.tail.take(), self.feed.tail.trouble, self.feed.tail.missed)
+        if self.ticks % 2 == 0:
+            self.paint()
+        else:
+            self.paint_titles()
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether the floor can be seen, alone or behind a dialog."""
+        return self.app.screen is self or isinstance(self.app.screen, ModalScreen)
+
+    def paint(self) -> None:
+        """Bring every line up to date; only what changed is drawn."""
+        if not self.is_mounted or not self.in_sight:
+            return
+        now, width, reading = self.now(), self.size.width, self.reading
+        currency = reading.view.currency if reading.view else ""
+        opened = sum(incident.resolved_at is None for incident in self.incidents)
+        self._line("header").show(stack.header(reading, now, width - 2, self.READ_ONLY))
+        self._line("vitals").show(stack.vitals(self.signs, currency, now, width - 2))
+        self._line("trouble").show(stack.trouble(reading, now, width - 2, opened))
+        self._paint_services(reading, now)
+        self.paint_panes()
+        self.paint_why()
+        self.paint_titles()
+        role = reading.view.role if reading.view else ""
+        self._line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2))
+
+    def _line(self, name: str) -> Lines:
+        return self.query_one(f"#{name}", Lines)
+
+    def _paint_services(self, reading: stack.Reading, now: datetime) -> None:
+        width = self.size.width - 1
+        heading = services.heading(services.columns(width))
+        if reading.view is None:
+            said = words(safe(reading.trouble) or "connecting to operations…", "bad" if reading.trouble else "dim")
+            again = words("asking again every second; q leaves", "dim")
+            self.services.set_rows([], heading=heading, placeholder=(said, again))
+            return
+        stale = reading.freshness(now) == "stale"
+        rows = services.table(reading.view.services, width, stale)
+        self.services.set_rows(rows, heading=heading, placeholder=(words("the stack file names no service", "dim"),))
+
+    def paint_panes(self) -> None:
+        """Bring the panes on the screen up to date."""
+        reading, now = self.reading, self.now()
+        if self.visible_pane("actions"):
+            nothing = "no action yet; s scales the selected service" if self.actions_known else "asking operations…"
+            rows = [action_rows.action_row(action, now) for action in self.actions[:10]]
+            self.pane_list("actions").set_rows(rows, placeholder=(words(nothing, "dim"),))
+        if reading.view is None:
+            return
+        stale = reading.freshness(now) == "stale"
+        if self.visible_pane("replicas") and (service := self.service):
+            self.pane_list("replicas").set_rows(replica_rows(service))
+        if self.visible_pane("parts"):
+            rows = stack.part_rows(reading.view.parts, self.incidents, self.size.width, stale)
+            self.pane_list("parts").set_rows(rows, placeholder=(words("operations names no part", "dim"),))
+
+    def pane_list(self, name: str) -> LineList:
+        """A pane."""
+        return self.query_one(f"#{name}", LineList)
+
+    def paint_why(self) -> None:
+        self._line("why").show(*self._explained())
+
+    def _explained(self) -> tuple[Line, ...]:
+        focused = self.focused
+        if focused is self.tail and (event := self.tail.event):
+            return explain_event(event)
+        if isinstance(focused, LineList) and focused.id == "actions" and (action := self.chosen_action):
+            return action_rows.explain(action, self.now())
+        return services.why(self.service) if self.service else ()
+
+    @property
+    def chosen_action(self) -> "ActionView | None":
+        """The action with the cursor."""
+        chosen = self.pane_list("actions").selected
+        return next((action for action in self.actions if action.action_id == chosen), None)
+
+    def paint_titles(self) -> None:
+        if not self.in_sight:
+            return
+        service = self.services.selected or ""
+        titles = {pane: pane_title(pane, service, self.tail, self.actions, self.incidents) for pane in PANES}
+        self._line("tabs").show(tab_line(titles, self.pane, self.size.width - 2))
+        if self.has_class("-wide"):
+            for pane in PANES:
+                self._title(pane, titles[pane])
+
+    def _title(self, pane: Pane, title: str) -> None:
+        widget = self.pane_list(pane)
+        if str(widget.border_title) != title:
+            widget.border_title = content(title)
+
+    def visible_pane(self, pane: Pane) -> bool:
+        """Whether a pane is on the screen now."""
+        return self.pane_list(pane).display
+
+    def lay_out(self) -> None:
+        """Give each pane its place: all at once when there is room, else the chosen one; zoomed it has all."""
+        alone = self.zoomed or not self.wide
+        self.set_class(not alone, "-wide")
+        self.set_class(self.zoomed, "-zoomed")
+        for pane in PANES:
+            self.pane_list(pane).display = not alone or pane == self.pane
+        left = self.pane in ("events", "parts")
+        self.query_one("#left").display = not alone or left
+        self.query_one("#right").display = not alone or not left
+        self.paint()
+
+    def on_resize(self) -> None:
+        """Another size: another arrangement."""
+        self.lay_out()
+
+    def on_screen_resume(self) -> None:
+        """Back in sight."""
+        self.paint()
+
+    def on_descendant_focus(self) -> None:
+        """The line of explanation follows the focus."""
+        if self.reading.view is not None:
+            self.paint_why()
