@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from shop_stack.access import Principal, Verifier
@@ -47,9 +47,11 @@ from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.settings import Settings
 
 Asked = Request[Any, Any, Any]
-Lines = Annotated[int, Parameter(ge=1, le=5000)]
-Limit = Annotated[int, Parameter(ge=1, le=1000)]
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=200)]
+Name = FromPath[str]
+Text = FromQuery[str]
+Lines = Annotated[int, QueryParameter(ge=1, le=5000)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
+Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=200)]
 _STATUS: dict[type[ShopfloorError], tuple[int, str]] = {
     AccessDenied: (401, "no access"),
     SettingError: (404, "not found"),
@@ -134,12 +136,12 @@ def _state_routes(engine: Engine, see: list[Any]) -> list[HTTPRouteHandler]:
         return engine.views.stack_view(engine.sampler.snapshot, _who(request), _now())
 
     @get("/ops/v1/services/{service_name:str}/expectation", guards=see, sync_to_thread=True)
-    def expectation(service_name: str, replicas: int) -> Expectation:
+    def expectation(service_name: Name, replicas: FromQuery[int]) -> Expectation:
         """What scaling to `replicas` would do."""
         return engine.performer.expectation(service_name, replicas)
 
     @get("/ops/v1/services/{service_name:str}/logs", guards=see, sync_to_thread=True)
-    def logs(service_name: str, lines: Lines = 200, replica: str | None = None) -> LogLines:
+    def logs(service_name: Name, lines: Lines = 200, replica: FromQuery[str | None] = None) -> LogLines:
         """The last lines of a service's, group's or part's log."""
         return LogLines(engine.runtime.logs(engine.group_or_part(service_name), replica, lines))
 
@@ -153,12 +155,12 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         return engine.store.actions(limit)
 
     @get("/ops/v1/actions/{action_id:str}", guards=see, sync_to_thread=True)
-    def action(action_id: str) -> ActionView:
+    def action(action_id: Name) -> ActionView:
         """One action, from request to verdict."""
         return engine.action(action_id)
 
     @get("/ops/v1/orders/{order_id:str}", guards=see, sync_to_thread=True)
-    def journey(order_id: str) -> Journey:
+    def journey(order_id: Name) -> Journey:
         """Everything that happened to an order, in the order of cause."""
         return engine.journey(order_id)
 
@@ -173,7 +175,7 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         return engine.store.incidents()
 
     @post("/ops/v1/incidents/{incident_id:str}/acknowledge", guards=act, sync_to_thread=True, status_code=200)
-    def acknowledge(request: Asked, incident_id: str) -> IncidentView:
+    def acknowledge(request: Asked, incident_id: Name) -> IncidentView:
         """Say that somebody looks after it."""
         return engine.incidents.acknowledge(incident_id, _who(request).subject, _now())
 
@@ -182,12 +184,12 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
 
 def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
     @post("/ops/v1/services/{service_name:str}/scale", guards=act, sync_to_thread=True, status_code=202)
-    def scale(request: Asked, service_name: str, data: ScaleRequest, key: Key = None) -> Accepted:
+    def scale(request: Asked, service_name: Name, data: JSONBody[ScaleRequest], key: Key = None) -> Accepted:
         """Want a number of replicas; the answer comes before the effect."""
         return Accepted(engine.performer.scale(service_name, data, _who(request), key))
 
     @post("/ops/v1/services/{service_name:str}/restart", guards=act, sync_to_thread=True, status_code=202)
-    def restart(request: Asked, service_name: str, data: RestartRequest, key: Key = None) -> Accepted:
+    def restart(request: Asked, service_name: Name, data: JSONBody[RestartRequest], key: Key = None) -> Accepted:
         """Replace one replica, or each in turn; the answer comes before the effect."""
         return Accepted(engine.performer.restart(service_name, data, _who(request), key))
 
@@ -197,10 +199,10 @@ def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
 def _events_route(engine: Engine, see: list[Any]) -> HTTPRouteHandler:
     @get("/ops/v1/events", guards=see, media_type="text/event-stream")
     async def events(
-        topic: str = "",
-        type_: Annotated[str, Parameter(query="type")] = "",
-        contains: str = "",
-        backlog: int = BACKLOG,
+        topic: Text = "",
+        type_: Annotated[str, QueryParameter(name="type")] = "",
+        contains: Text = "",
+        backlog: FromQuery[int] = BACKLOG,
     ) -> Stream:
         """Events as they come, server-sent: TailEvent as data; `skipped` says what a slow listener missed."""
         return Stream(

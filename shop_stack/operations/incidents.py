@@ -13,6 +13,7 @@ from shop_stack.events import IncidentOpened, IncidentResolved
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import IncidentView
 from shop_stack.operations.projection import Projection
+from shop_stack.operations.replica_reports import Stopped
 from shop_stack.operations.sampling import Snapshot
 from shop_stack.operations.store import Store
 from shop_stack.runtime.interface import Observation
@@ -69,17 +70,16 @@ def _restarts(observation: Observation) -> dict[str, dict[str, int]]:
 
 def stopped_troubles(snapshot: Snapshot) -> list[Trouble]:
     """One trouble for each stopped aggregate that replicas report."""
-    return [
-        Trouble(
-            f"stopped_aggregate/{service}/{aggregate}",
-            "stopped_aggregate",
-            service,
-            f"{service} stopped {aggregate}: one of its events cannot be handled; its neighbours flow",
-            aggregate,
-        )
-        for service, report in snapshot.reports.items()
-        for aggregate in report.stopped
-    ]
+    return [_stopped(service, one) for service, report in snapshot.reports.items() for one in report.stopped]
+
+
+def _stopped(service: str, one: Stopped) -> Trouble:
+    summary = (
+        f"{service} stopped {one.aggregate}: an event of {one.topic} cannot be handled ({one.error}); "
+        f"{one.parked} wait behind it, its neighbours flow"
+    )
+    about = f"stopped_aggregate/{service}/{one.topic}/{one.aggregate}"
+    return Trouble(about, "stopped_aggregate", service, summary, one.aggregate)
 
 
 class Incidents:

@@ -1,8 +1,7 @@
 """What replicas report of themselves: the age of their outbox and their stopped aggregates."""
 
 import http.client
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +10,17 @@ from shop_stack.runtime.interface import Replica
 
 _TIMEOUT_S = 0.5
 OUTBOX_AGE = "shopfloor_outbox_age_seconds"
+STOPPED = "shopfloor_stopped_aggregates"
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """An aggregate that does not go on, as a replica tells it: who stopped, at which event, why, how many wait."""
+
+    consumer: str
+    topic: str
+    aggregate: str
+    error: str
+    parked: int
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,12 @@ class Report:
     """One service over its replicas: the oldest unpublished event's age in seconds, and aggregates that are stopped."""
 
     outbox_age_s: float = 0.0
-    stopped: tuple[str, ...] = ()
+    stopped: tuple[Stopped, ...] = ()
+
+    @property
+    def stopped_names(self) -> list[str]:
+        """The stopped aggregates' ids, in order."""
+        return [one.aggregate for one in self.stopped]
 
 
 NOTHING = Report()
@@ -49,20 +64,24 @@ class Reporters:
 
     def __init__(self) -> None:
         self._connections: dict[int, http.client.HTTPConnection] = {}
-        self._lock = threading.Lock()
 
     def ask(self, replicas: Iterable[Replica], services: Sequence[str]) -> dict[str, Report]:
-        """Reports by service of one group's ready replicas; a replica that does not answer is left out."""
+        """Reports by service of one group's ready replicas; a replica that does not answer is left out.
+
+        Stopped aggregates lie in the store that all replicas share: the first that knows of any tells them all.
+        """
         ages: dict[str, float] = {}
-        stopped: dict[str, set[str]] = {}
+        stopped: dict[str, list[Stopped]] = {}
         for replica in replicas:
             if replica.state != "ready":
                 continue
-            for service, age in read_gauge(self._get(replica.port, "/metrics").decode(), OUTBOX_AGE).items():
+            page = self._get(replica.port, "/metrics").decode()
+            for service, age in read_gauge(page, OUTBOX_AGE).items():
                 ages[service] = max(ages.get(service, 0.0), age)
-            for service, aggregates in _stopped(self._get(replica.port, "/stopped")).items():
-                stopped.setdefault(service, set()).update(aggregates)
-        return {name: Report(ages.get(name, 0.0), tuple(sorted(stopped.get(name, ())))) for name in services}
+            if not stopped and any(read_gauge(page, STOPPED).values()):
+                for one in _stopped(self._get(replica.port, "/stopped")):
+                    stopped.setdefault(one.consumer, []).append(one)
+        return {name: Report(ages.get(name, 0.0), tuple(stopped.get(name, ()))) for name in services}
 
     def forget(self, ports: Iterable[int]) -> None:
         """Close the connections to all but these ports."""
@@ -84,10 +103,10 @@ class Reporters:
         return body if answer.status == 200 else b""
 
 
-def _stopped(body: bytes) -> Mapping[str, Sequence[str]]:
+def _stopped(body: bytes) -> list[Stopped]:
     if not body:
-        return {}
+        return []
     try:
-        return msgspec.json.decode(body, type=dict[str, list[str]])
+        return msgspec.json.decode(body, type=list[Stopped])
     except msgspec.MsgspecError:
-        return {}
+        return []

@@ -90,7 +90,7 @@ class Views:
             forecast_peak=peak.mean if peak else None,
             forecast_peak_at=peak.at if peak else None,
             outbox_age_s=report.outbox_age_s,
-            stopped_aggregates=list(report.stopped),
+            stopped_aggregates=report.stopped_names,
         )
 
     def _health(self, spec: ServiceSpec, snapshot: Snapshot, group: Group, now: datetime) -> tuple[Health, str]:
@@ -100,7 +100,7 @@ class Views:
         at = now.timestamp()
         recent = self.history.window(spec.name, at - _HEALTH_S, at)
         report = snapshot.reports.get(spec.name, NOTHING)
-        health, because = judge(spec, group.desired, group.replicas, recent, report.outbox_age_s, report.stopped)
+        health, because = judge(spec, group.desired, group.replicas, recent, report.outbox_age_s, report.stopped_names)
         if snapshot.runtime_error is None:
             return health, because
         unsure = f"the supervisor does not answer, so this is from {at - snapshot.observation.at:.0f} s ago"

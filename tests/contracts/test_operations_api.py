@@ -194,7 +194,7 @@ def test_events_come_with_a_backlog_and_live_and_filtered(stand: Stand, operator
 def test_consumer_groups_tell_lag(stand: Stand, operator: OperationsClient) -> None:
     log = stand.engine.link.log()
     consumer = log.subscribe("payments", ["shop.orders"])
-    until(consumer.ready)
+    until(lambda: consumer.poll(1, 0.05) or consumer.ready())
     publish(stand, "order-18")
     groups = [lag for lag in operator.consumer_groups() if lag.group == "payments"]
     assert sum(lag.lag for lag in groups) == sum(log.ends("shop.orders"))
