@@ -36,16 +36,20 @@ KEEP_ALIVE_S = 75
 _DRAIN_S = 0.1
 _FINISH_S = 10
 _LOOK_S = 1.0
+_POOL_ENDS_S = 2.0
 log = logging.getLogger(__name__)
 
 
 def preload(settings: Settings) -> None:
     """In the fork server: import what every replica needs and exercise it once, so that replicas share the memory.
 
-    Raises AssertionError when that has started a thread.
+    Raises AssertionError when a thread is left over; those of a service's own pools end with the exercised services.
     """
     exercise(settings)
     gc.collect()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(_POOL_ENDS_S)
     assert threading.active_count() == 1, f"preloading started threads: {threading.enumerate()}"
 
 
