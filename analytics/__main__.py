@@ -1,0 +1,100 @@
+"""Analytics as a process: ingestion on a thread of its own, the questions API on the main one."""
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+
+import uvicorn
+
+from analytics.ingest import Ingest
+from analytics.questions_api import Desk, make_app
+from analytics.warehouse import Warehouse
+from shop_stack.access import Verifier
+from shop_stack.errors import ShopfloorError
+from shop_stack.eventlog.opening import open_log
+from shop_stack.runtime import lifeline
+from shop_stack.settings import Settings, from_environment
+from shop_stack.stack import read_stack
+
+
+def main() -> int:
+    """Run until SIGTERM, or until the supervisor's pipe closes. The exit code is 1 when ingestion broke."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    lifeline.follow(0)
+    try:
+        return serve(from_environment())
+    except ShopfloorError as error:
+        logging.getLogger("analytics").error("%s", error)
+        return 1
+
+
+def serve(settings: Settings) -> int:
+    """Ingest and answer until told to stop. Raises LogUnavailable and WarehouseError when it cannot begin."""
+    stack = read_stack(settings.stack_file)
+    with contextlib.ExitStack() as closing:
+        log = closing.enter_context(open_log(settings))
+        warehouse = closing.enter_context(contextlib.closing(Warehouse(settings.home.warehouse)))
+        ingest = Ingest(log, warehouse)
+        desk = Desk(warehouse, lambda: ingest.watermark, stack.zone)
+
+        @cache
+        def verifier() -> Verifier:
+            return Verifier(settings.home, "operators")
+
+        server = _server(settings, desk, verifier)
+        ingesting = _Ingesting(ingest, server)
+        ingesting.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.handle_exit)
+        server.run()
+        ingesting.stop()
+        return 1 if ingesting.broke else 0
+
+
+class _Ingesting(threading.Thread):
+    """Ingestion's thread. When it breaks unforeseen, the process ends and is started again."""
+
+    def __init__(self, ingest: Ingest, server: uvicorn.Server) -> None:
+        super().__init__(name="ingest")
+        self._ingest = ingest
+        self._server = server
+        self._stopping = threading.Event()
+        self.broke = True
+
+    def run(self) -> None:
+        try:
+            self._ingest.run(self._stopping)
+            self.broke = False
+        finally:
+            if self.broke:
+                self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Finish the transaction that began."""
+        self._stopping.set()
+        self.join()
+
+
+def _server(settings: Settings, desk: Desk, verifier: Callable[[], Verifier]) -> uvicorn.Server:
+    config = uvicorn.Config(
+        make_app(desk, verifier),
+        host=settings.bind,
+        port=settings.ports.get("analytics", 0),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    return uvicorn.Server(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

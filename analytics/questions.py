@@ -1,0 +1,208 @@
+"""The questions that analytics answers: their parameters, units and notes; each one's SQL is a file of its name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from analytics.statements import grain, statement
+from shop_stack.errors import ShopfloorError
+
+Kind = Literal["time", "text", "origin", "count"]
+ORIGINS = ("live", "simulated", "imported")
+_DAY = timedelta(days=1)
+_FIRST, _LAST = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
+
+
+class UnknownQuestion(ShopfloorError):
+    """There is no question of that name."""
+
+
+class BadParameter(ShopfloorError):
+    """A parameter of a question is unknown, missing or malformed; the message names it."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What may be asked with a question; `says` tells what happens without it."""
+
+    name: str
+    kind: Kind
+    says: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question. `span` is how far back `since` lies when it is not given (None: at the beginning)."""
+
+    name: str
+    parameters: tuple[Parameter, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    span: timedelta | None = _DAY
+
+    @property
+    def sql(self) -> str:
+        """The statement behind it."""
+        return statement(f"questions/{self.name}")
+
+    @property
+    def grain(self) -> str:
+        """What one row is."""
+        return grain(f"questions/{self.name}")
+
+
+_SPAN = (
+    Parameter("since", "time", "a day before `until`"),
+    Parameter("until", "time", "now"),
+)
+_ALL = (Parameter("since", "time", "the beginning"), Parameter("until", "time", "the end"))
+_ORIGIN = Parameter("origin", "origin", "all, each in rows of its own")
+_SALES = "Orders placed and not rejected or cancelled, at their list prices, by the time they were placed."
+
+QUESTIONS: dict[str, Question] = {
+    q.name: q
+    for q in (
+        Question("orders_by_minute", _ALL, {"orders": "orders", "value_minor": "minor"}, "Live orders only.", None),
+        Question(
+            "revenue_by_day",
+            (*_ALL, _ORIGIN),
+            {"orders": "orders", "revenue_minor": "minor", "average_order_minor": "minor"},
+            _SALES,
+            None,
+        ),
+        Question(
+            "vital_signs",
+            (Parameter("at", "time", "now"),),
+            {"today": "see `unit`", "same_weekday": "see `unit`", "change": "share"},
+            "Live and simulated of the same shop together, each named; imported only where there is nothing else.",
+        ),
+        Question(
+            "top_products",
+            (
+                *_SPAN,
+                Parameter("limit", "count", "10"),
+                Parameter("origin", "origin", "live, else imported, else simulated"),
+            ),
+            {"units": "units", "revenue_minor": "minor", "orders": "orders"},
+            _SALES,
+        ),
+        Question("funnel", _SPAN, {"sessions": "sessions", "share": "share"}, "Live sessions only."),
+        Question(
+            "events_by_topic_by_minute",
+            _SPAN,
+            {"events": "events"},
+            "By the events' own times; shop.history is imported and simulated.",
+        ),
+        Question(
+            "service_minutes",
+            (*_SPAN, Parameter("service", "text", "all")),
+            {
+                "requests_per_minute": "requests/min",
+                "error_rate": "share",
+                "p95_ms": "ms",
+                "lag": "events",
+                "cpu_cores": "cores",
+            },
+            "p95_ms is the mean of the samples' p95, weighted by their requests.",
+        ),
+        Question("lag_by_group", _SPAN, {"lag": "events"}, "Live only."),
+        Question(
+            "event_to_query_delay",
+            _SPAN,
+            {"events": "events", "median_ms": "ms", "p95_ms": "ms", "p99_ms": "ms"},
+            "Live events, counted up to a minute late, exact to 5%.",
+        ),
+        Question("order_journey", (Parameter("order_id", "text", "", required=True),)),
+        Question(
+            "forecasts",
+            (Parameter("series", "text", "all"),),
+            {},
+            "`origin` says which history a forecast was made from.",
+        ),
+        Question("forecast_peaks", (), {"peak_requests_per_minute": "requests/min"}),
+        Question(
+            "forecast_accuracy",
+            (Parameter("series", "text", "", required=True), *_ALL),
+            {},
+            "What was forecast first for each time, against what came.",
+            None,
+        ),
+        Question("data_range", (), {"events": "events"}),
+        Question("imports", (), {"net_sales_minor": "minor", "rounding_minor": "minor"}, "Imported."),
+        Question("freshness", (), {"position": "the next position to read"}),
+    )
+}
+
+
+def find(name: str) -> Question:
+    """The question of that name. Raises UnknownQuestion naming those there are."""
+    if name not in QUESTIONS:
+        raise UnknownQuestion(f"there is no question {name!r}; there are: {', '.join(QUESTIONS)}")
+    return QUESTIONS[name]
+
+
+def bind(question: Question, given: Mapping[str, str], now: datetime, zone: ZoneInfo) -> dict[str, object]:
+    """The values of the statement's parameters, from what was asked. Raises BadParameter."""
+    known = {p.name: p for p in question.parameters}
+    for name in given:
+        if name not in known:
+            takes = ", ".join(known) or "no parameters"
+            raise BadParameter(f"{question.name} has no parameter {name!r}; it takes {takes}")
+    values: dict[str, object] = {name: _read(p, given.get(name)) for name, p in known.items()}
+    _fill(question, values, _naive(now), zone)
+    return {name: value for name, value in values.items() if f"${name}" in question.sql}
+
+
+def _read(parameter: Parameter, text: str | None) -> object:
+    if text is None or text == "":
+        if parameter.required:
+            raise BadParameter(f"the parameter {parameter.name!r} is needed")
+        return None
+    if parameter.kind == "time":
+        return _time(parameter.name, text)
+    if parameter.kind == "count":
+        return _count(parameter.name, text)
+    if parameter.kind == "origin" and text not in ORIGINS:
+        raise BadParameter(f"{parameter.name}: {text!r} is not one of: {', '.join(ORIGINS)}")
+    return text
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        return _naive(datetime.fromisoformat(text.replace(" ", "+")))
+    except (ValueError, OverflowError):
+        raise BadParameter(f"{name}: {text!r} is not an ISO 8601 time such as 2026-11-22T10:00:00Z") from None
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise BadParameter(f"{name}: {text!r} is not a number from 1 to 1000")
+    return int(text)
+
+
+def _fill(question: Question, values: dict[str, object], now: datetime, zone: ZoneInfo) -> None:
+    at = values.get("at") or now
+    assert isinstance(at, datetime)
+    until = values.get("until") or (_LAST if question.span is None else now)
+    assert isinstance(until, datetime)
+    since = values.get("since") or (_FIRST if question.span is None else until - question.span)
+    local = at.replace(tzinfo=UTC).astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    values |= {
+        "now": now,
+        "at": at,
+        "since": since,
+        "until": until,
+        "zone": zone.key,
+        "limit": values.get("limit") or 10,
+        "day_start": _naive(midnight),
+        "week_day_start": _naive(midnight - timedelta(days=7)),
+        "week_at": _naive(local - timedelta(days=7)),
+    }
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None) if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

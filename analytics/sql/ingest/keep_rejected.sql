@@ -1,0 +1,4 @@
+-- one row per record of the log that is no event, with its position and the reason
+insert into rejected_records
+select $log_id, topic, partition, position, $batch, reason, value
+from incoming_rejected

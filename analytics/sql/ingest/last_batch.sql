@@ -1,0 +1,3 @@
+-- one row: the number of the last batch that is kept
+select max(batch) as batch
+from (select max(batch) as batch from raw_events union all select max(batch) from rejected_records)

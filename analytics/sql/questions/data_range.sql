@@ -1,0 +1,9 @@
+-- one row per origin: the minutes of its first and last event
+select
+    origin,
+    min(minute) as first,
+    max(minute) as last,
+    sum(events)::bigint as events
+from topic_minutes
+group by origin
+order by origin

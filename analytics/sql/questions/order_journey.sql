@@ -1,0 +1,12 @@
+-- one row per event of an order, in the order in which they happened
+select
+    time as at,
+    type,
+    source,
+    sequence,
+    id as event_id,
+    causation_id,
+    data
+from raw_events
+where not repeat and (correlation_id = $order_id or subject = $order_id)
+order by time, source, sequence

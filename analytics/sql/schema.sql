@@ -1,0 +1,47 @@
+-- one row per record of the log (raw_events), or per record that could not be kept as an event (rejected_records)
+create table if not exists raw_events (
+    log_id varchar not null,
+    topic varchar not null,
+    partition smallint not null,
+    position bigint not null,
+    batch bigint not null,
+    id varchar not null,
+    source varchar not null,
+    type varchar not null,
+    subject varchar,
+    time timestamp not null,
+    sequence bigint,
+    correlation_id varchar,
+    causation_id varchar,
+    data json,
+    repeat boolean not null
+);
+
+create table if not exists rejected_records (
+    log_id varchar not null,
+    topic varchar not null,
+    partition smallint not null,
+    position bigint not null,
+    batch bigint not null,
+    reason varchar not null,
+    value blob
+);
+
+-- the log that this warehouse was filled from: none before the first transaction, then one
+create table if not exists log_identity (log_id varchar not null);
+
+-- the last batch that is in the marts, and the fingerprint of the SQL that filled them
+create table if not exists rolled_up (batch bigint not null, marts varchar not null);
+
+-- delays from an event's time to its commit here, counted in buckets 5% wide
+create table if not exists delay_buckets (minute timestamp not null, bucket smallint not null, events bigint not null);
+
+-- what is committed and not yet in the marts
+create or replace view fresh_rows as
+select * from raw_events where batch > (select max(batch) from rolled_up);
+
+create or replace view fresh_events as
+select * from fresh_rows where not repeat;
+
+create or replace view fresh_rejected as
+select * from rejected_records where batch > (select max(batch) from rolled_up);

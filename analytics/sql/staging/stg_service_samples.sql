@@ -1,0 +1,24 @@
+-- one row per service of a fresh StackSampled
+select
+    time as sampled_at,
+    interval_s,
+    s.service,
+    s.ready,
+    s.request_rate,
+    s.error_rate,
+    s.p95_ms,
+    s.lag,
+    s.cpu_cores
+from (
+    select
+        time,
+        e.interval_s,
+        unnest(e.services) as s
+    from (
+        select
+            time,
+            from_json(data, '{"interval_s":"DOUBLE","services":[{"service":"VARCHAR","ready":"BIGINT","request_rate":"DOUBLE","error_rate":"DOUBLE","p95_ms":"DOUBLE","lag":"BIGINT","cpu_cores":"DOUBLE"}]}') as e
+        from fresh_events
+        where type = 'ops.stack.sampled.v1'
+    )
+)
