@@ -52,6 +52,7 @@ class Engine:
     def stop(self) -> None:
         """Stop all threads and close the store."""
         self.tail.stop()
+        self.performer.stop()
         self.sampler.stop()
         self.link.stop()
         self.store.close()

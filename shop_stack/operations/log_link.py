@@ -53,7 +53,8 @@ class LogLink:
         """End, after what is there was published if the log answers."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join(timeout=3.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=3.0)
 
     def wake(self) -> None:
         """Publish now: an event was written to the outbox."""
@@ -96,7 +97,7 @@ class LogLink:
             try:
                 self._busy_since = time.monotonic()
                 self.turn()
-                self._error, self._failures, pause = None, 0, 1.0
+                pause = 1.0
             except (ShopfloorError, OSError) as error:
                 self._give_up(str(error))
                 pause = min(_LONGEST_PAUSE_S, pause * 2)
@@ -118,6 +119,7 @@ class LogLink:
             self._lag = {group: sum(self._log.lag(group).values()) for group in self._log.groups()}
             self._projection.follow(self._log)
             self._lag_due = time.monotonic() + _LAG_EVERY_S
+        self._error, self._failures = None, 0
 
     def _publish_outbox(self, log: EventLog) -> None:
         while rows := self._store.outgoing():

@@ -1,6 +1,7 @@
 """Operators' actions at work: intent committed, runtime moved, outcome committed, effect measured, verdict kept."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -44,6 +45,7 @@ class Performer:
     ) -> None:
         self._stack, self._topology, self._store, self._runtime = stack, topology, store, runtime
         self._history, self._sampler, self._published, self._now = history, sampler, published, now
+        self._workers: list[threading.Thread] = []
         self._turns = {group: threading.Lock() for group in topology.groups}
         self._due = min((a.measure_until for a in store.unmeasured() if a.measure_until), default=None)
 
@@ -82,7 +84,19 @@ class Performer:
     def recover(self) -> None:
         """Take up actions that were under way when operations last stopped: those found done count as applied."""
         for pending in self._store.pending():
-            threading.Thread(target=self._resume, args=(pending,), name="recover", daemon=True).start()
+            self._work(self._resume, pending)
+
+    def stop(self, patience_s: float = 1.0) -> None:
+        """Wait a little for actions under way; what is not done by then is taken up at the next start."""
+        deadline = time.monotonic() + patience_s
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self, work: Callable[[Pending], None], pending: Pending) -> None:
+        self._workers = [worker for worker in self._workers if worker.is_alive()]
+        worker = threading.Thread(target=work, args=(pending,), name=f"action {pending.action.action_id}", daemon=True)
+        self._workers.append(worker)
+        worker.start()
 
     def measure_due(self, _snapshot: Snapshot, now: datetime) -> None:
         """Reach the verdict of every action whose minute after is over."""
@@ -146,7 +160,7 @@ class Performer:
             did = f"{view.action_id} {view.kind} {view.service} {view.replicas} {replica}: {view.reason}"
             t.publish(_requested(view, t.record(principal.subject, did)), view.action_id)
         self._published()
-        threading.Thread(target=self._perform, args=(Pending(view, replica),), name="action", daemon=True).start()
+        self._work(self._perform, Pending(view, replica))
         return view.action_id
 
     def _perform(self, pending: Pending) -> None:

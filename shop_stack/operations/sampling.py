@@ -79,7 +79,8 @@ class Sampler:
     def stop(self) -> None:
         """End after the sample that is being taken."""
         self._stopping.set()
-        self._thread.join(timeout=3.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=3.0)
 
     def afterwards(self, *follow_ups: FollowUp) -> None:
         """What is done with every sample, on the sampler's thread."""
