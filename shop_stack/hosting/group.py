@@ -12,6 +12,7 @@ from shop_stack.eventlog.delivery import Delivery, types_of
 from shop_stack.eventlog.interface import EventLog
 from shop_stack.eventlog.relay import Relay
 from shop_stack.hosting.context import Context, utc_now
+from shop_stack.hosting.drill import Holding
 from shop_stack.hosting.http import Front, Page, Requests, application, asgi, json_page
 from shop_stack.hosting.metrics import metrics_page
 from shop_stack.hosting.service import Mesh, Service
@@ -89,7 +90,8 @@ class Group:
         self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
         self._direct: Litestar | None = None
         self._title = f"Shopfloor: {', '.join(self.contexts)}"
-        app = asgi(application(self._routes(), self._title, threaded=True))
+        before = Holding(settings.home, self.pool).before if settings.demo else None
+        app = asgi(application(self._routes(), self._title, threaded=True, before=before))
         self.app = Front(app, self._pages(), self.requests)
 
     def start(self, event_log: EventLog, replica: str) -> None:

@@ -22,16 +22,28 @@ Page = tuple[int, str, bytes]
 """(status, content type, body)"""
 
 
-def application(routes: Sequence[tuple[str, Sequence[HTTPRouteHandler]]], title: str, *, threaded: bool) -> Litestar:
+def application(
+    routes: Sequence[tuple[str, Sequence[HTTPRouteHandler]]],
+    title: str,
+    *,
+    threaded: bool,
+    before: Callable[[str], Callable[[Any], Awaitable[None]]] | None = None,
+) -> Litestar:
     """One application of several services' route handlers, given as (service, handlers).
 
-    Handlers run on the worker pool when `threaded`, else on the thread that calls.
+    Handlers run on the worker pool when `threaded`, else on the thread that calls. `before` makes a hook that each
+    request of a service passes first.
     """
     routers = []
     for service, handlers in routes:
         for handler in handlers:
             handler.sync_to_thread = threaded
-        routers.append(Router(path="/", route_handlers=list(handlers), opt={"service": service}, tags=[service]))
+        hook = before(service) if before is not None else None
+        routers.append(
+            Router(
+                path="/", route_handlers=list(handlers), opt={"service": service}, tags=[service], before_request=hook
+            )
+        )
     return Litestar(
         route_handlers=routers,
         exception_handlers=exception_handlers(),

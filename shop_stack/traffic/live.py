@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from shop_stack.errors import NotRunning
+from shop_stack.hosting.drill import read_drill
 from shop_stack.settings import Settings, read_endpoints
 from shop_stack.stack import Stack
 from shop_stack.traffic.arrivals import next_arrival
-from shop_stack.traffic.drill import read_drill
 from shop_stack.traffic.shelf import Shelf, read_shelf
 from shop_stack.traffic.shop_client import RequestFailed, ShopClient, Shopper, Tally
 from shop_stack.traffic.shopper import Session, an_address

@@ -1,19 +1,24 @@
 """The demo's stories: something happens to the running shop, for an operator to see, explain, act on and verify."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
 import msgspec
 
 from shop_stack.access import read_token
 from shop_stack.errors import NotRunning, SettingError
+from shop_stack.hosting.drill import Drill, write_drill
 from shop_stack.operations.client import OperationsClient
 from shop_stack.settings import Home, read_endpoints
 from shop_stack.stack import Provider, Stack
-from shop_stack.traffic.drill import Drill, write_drill
+from shop_stack.traffic.arrivals import shape_at
+from shop_stack.traffic.footprint import requests_per_session
+from shop_stack.traffic.walk import CONVERSION
 
-PEAK_SHOPPERS = 5.0
+PEAK_REQUESTS_PER_S = 100.0
 PEAK_DELAY_S = 0.1
+SLOW_ORDERS_PER_S = 1.0
 SLOW_ANSWER_S = 3.0
 
 
@@ -32,12 +37,17 @@ def play(home: Home, stack: Stack, story: str) -> str:
 
 
 def _peak(home: Home, stack: Stack) -> str:
-    write_drill(home, Drill(story="peak", shoppers=PEAK_SHOPPERS, delays_s={"storefront": PEAK_DELAY_S}))
+    factor = PEAK_REQUESTS_PER_S / (_sessions_per_s(stack) * requests_per_session()["storefront"])
+    write_drill(home, Drill(story="peak", shoppers=round(factor, 2), delays_s={"storefront": PEAK_DELAY_S}))
     return (
-        f"Five times the shoppers are arriving, and pages have become heavier. Which service is slow? "
+        f"{factor:.0f} times the shoppers are arriving, and pages have become heavier. Which service is slow? "
         f"Watch p95 in the console, scale what the objective says, and read the verdict. "
         f"End it with: shopfloor demo reset --home {home.path}"
     )
+
+
+def _sessions_per_s(stack: Stack) -> float:
+    return stack.traffic.sessions_per_s * shape_at(datetime.now(UTC), stack.zone)
 
 
 def _outage(home: Home, stack: Stack) -> str:
@@ -50,7 +60,8 @@ def _outage(home: Home, stack: Stack) -> str:
 
 def _slow_payments(home: Home, stack: Stack) -> str:
     _behave(home, msgspec.structs.replace(stack.provider, answer_s=SLOW_ANSWER_S))
-    write_drill(home, Drill(story="slow-payments", shoppers=PEAK_SHOPPERS))
+    factor = SLOW_ORDERS_PER_S / (_sessions_per_s(stack) * CONVERSION)
+    write_drill(home, Drill(story="slow-payments", shoppers=round(factor, 2)))
     return (
         f"The payment provider now takes {SLOW_ANSWER_S:.0f} s an answer. Orders wait at payments; see what scaling "
         f"can and cannot do. End it with: shopfloor demo reset --home {home.path}"

@@ -7,7 +7,7 @@ import pytest
 
 from shop_stack.envelope import decode, encode
 from shop_stack.events import CONTRACTS, TOPICS, Event
-from shop_stack.hosting.cards import CARDS, card
+from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.service import Service
 from shop_stack.stack import read_stack
 
@@ -20,11 +20,12 @@ OTHER_PUBLISHERS = {"shop_stack/operations", "analytics", "shop_stack/traffic", 
 
 def cards() -> list[Service]:
     """All service cards of the bundled shop."""
-    return [card(name) for name in CARDS]
+    return [card_of(spec.name) for spec in read_stack().services]
 
 
-def test_every_service_of_the_stack_has_a_card() -> None:
-    assert sorted(CARDS) == sorted(spec.name for spec in read_stack().services)
+def test_every_service_has_a_card_and_stands_in_the_stack() -> None:
+    folders = {path.parent.name for path in (ROOT / "shop_stack" / "services").glob("*/__init__.py")}
+    assert {c.name for c in cards()} == folders
 
 
 def test_what_is_published_is_declared_and_what_is_consumed_is_published() -> None:

@@ -1,7 +1,12 @@
 """The demo's drill sheet: what a story asks of the live shoppers and of a service, as one file in the home folder."""
 
+import asyncio
 import os
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -34,3 +39,29 @@ def write_drill(home: Home, drill: Drill) -> None:
     fresh = drill_path(home).with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(drill))
     os.replace(fresh, drill_path(home))
+
+
+class Holding:
+    """Makes requests of a drilled service hold a worker as long as the sheet says, before they are handled."""
+
+    def __init__(self, home: Home, pool: Executor) -> None:
+        self._home = home
+        self._pool = pool
+        self._sheet = Drill()
+        self._read_at = -1.0
+
+    def before(self, service: str) -> Callable[[Any], Awaitable[None]]:
+        """A hook for the service's routes; it looks at the sheet once a second at most."""
+
+        async def hold(request: Any) -> None:
+            delay = self._delays().get(service, 0.0)
+            if delay > 0:
+                await asyncio.get_running_loop().run_in_executor(self._pool, time.sleep, delay)
+
+        return hold
+
+    def _delays(self) -> dict[str, float]:
+        now = time.monotonic()
+        if now - self._read_at >= 1.0:
+            self._sheet, self._read_at = read_drill(self._home), now
+        return self._sheet.delays_s
