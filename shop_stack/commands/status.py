@@ -1,7 +1,6 @@
 """`shopfloor status`: every service and part of the running stack, for a person or a program."""
 
 import argparse
-import time
 from typing import Any
 
 import msgspec
@@ -87,9 +86,9 @@ def _show(answer: dict[str, Any], observation: Observation) -> None:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("service", "ready", "replicas", "note"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column != "note")
     for service in answer["services"]:
-        replicas = ", ".join(f"{one['name']} {one['state']} (pid {one['pid']})" for one in service["replicas"])
+        replicas = ", ".join(f"{one['name']} {one['state']} {one['pid']}" for one in service["replicas"])
         notes = "; ".join(one["note"] for one in service["replicas"] if one["note"])
         count = Text(f"{service['ready']}/{service['desired']}")
         table.add_row(Text(service["name"]), count, Text(replicas or "none"), Text(plain(notes)))
@@ -97,19 +96,10 @@ def _show(answer: dict[str, Any], observation: Observation) -> None:
         table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)), Text(plain(part.note)))
     console = Console()
     console.print(table)
-    age = time.time() - observation.at
     if "memory" in answer:
-        console.print(
-            f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS of {len(answer['memory'])} kinds)"
-        )
-    console.print(
-        Text(
-            f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"
-            + (f", {age:.0f} s ago" if age > 2 else "")
-        )
-    )
+        console.print(Text(f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS, shared pages divided)"))
+    console.print(Text(f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"))
 
 
 def _where(part: Part) -> str:
-    pid = f"pid {part.pid}" if part.pid else "not running"
-    return f"{part.address}  {pid}" if part.address else pid
+    return f"{part.address or ''} {part.pid or 'not running'}".strip()

@@ -55,11 +55,11 @@ class HttpMesh:
             if connection.sock is not None:
                 connection.sock.settimeout(_left(until))
             answer = Answer(response.status, response.read())
-        except BaseException:
-            connection.close()
-            raise
-        kept[address] = connection
-        return answer
+            kept[address] = connection
+            return answer
+        finally:
+            if kept.get(address) is not connection:
+                connection.close()
 
     def _kept(self) -> dict[tuple[str, int], http.client.HTTPConnection]:
         try:

@@ -31,7 +31,7 @@ def service_cluster(service: str, endpoint_file: Path, upstream: Upstream) -> Js
             },
         },
         "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "ignore_health_on_host_removal": True,
         "health_checks": [_health_check(service, upstream)],
         "outlier_detection": _outliers(upstream),
