@@ -333,6 +333,15 @@ class Delivery:
         self._committed = positions
 
 
+def failure_of(work: Callable[[], object]) -> Exception | None:
+    """Run work at delivery's boundary: what it raised, or None. Whoever calls goes on after any failure."""
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
 def types_of(subscriptions: Mapping[type[Event], object]) -> tuple[list[str], list[str]]:
     """(topics, CloudEvents types) of a card's subscriptions."""
     topics = sorted({contract.topic.name for contract in subscriptions})

@@ -23,6 +23,7 @@ from sqlalchemy import BigInteger, Column, Integer, Table, Text
 from shop_stack.errors import EventLogError, LogUnavailable
 from shop_stack.eventlog import outbox
 from shop_stack.eventlog.database import TABLES, Database
+from shop_stack.eventlog.delivery import failure_of
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.eventlog.outbox import Unpublished
 from shop_stack.events import TOPICS
@@ -64,6 +65,7 @@ class Relay:
         self._forgotten_at = time.monotonic()
         self._failures = 0
         self._resume_at = 0.0
+        self._unfinished: list[str] = []
         self._blocked: dict[str, tuple[float, str]] = {}
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -136,48 +138,40 @@ class Relay:
         while not self._stopping:
             self._due.wait(self._patience_s())
             self._due.clear()
-            self._turn_safely()
+            self._safely(self.turn)
         self._resume_at = 0.0
-        self._turn_safely()
+        self._safely(self.turn)
         self._safely(self.mark_acknowledged)
 
-    def _turn_safely(self) -> None:
-        self._safely(self.turn)
-
     def _safely(self, work: Callable[[], None]) -> None:
-        try:
-            work()
+        """The relay outlives whatever fails in a round, and rests a while."""
+        error = failure_of(work)
+        if error is None:
             return
-        except LogUnavailable as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - delivery's boundary: the relay outlives whatever fails in a round
-            reason = f"{type(error).__name__}: {error}"
         self._failures += 1
         delay = min(5.0, 0.05 * 2 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
         self._resume_at = time.monotonic() + delay
-        log.warning("the outbox is held up for %.2f s: %s", delay, reason)
+        log.warning("the outbox is held up for %.2f s: %s: %s", delay, type(error).__name__, error)
 
     def _patience_s(self) -> float:
         now = time.monotonic()
         if now < self._resume_at:
             return self._resume_at - now
-        if self._wanted:
+        if self._wanted or self._unfinished:
             return 0.0
         if self._acked:
             return max(0.0, self._acked_at + MARK_EVERY_S - now)
         return SWEEP_EVERY_S
 
     def _relay_wanted(self) -> None:
-        taken: dict[str, None] = {}
+        taken = dict.fromkeys(self._unfinished)
         while self._wanted:
             taken[self._wanted.popleft()] = None
         if not taken:
             return
-        try:
-            self._relay(list(taken))
-        except BaseException:
-            self._wanted.extend(taken)
-            raise
+        self._unfinished = list(taken)
+        self._relay(self._unfinished)
+        self._unfinished = []
         self._failures = 0
 
     def _relay(self, aggregates: list[str]) -> list[int]:

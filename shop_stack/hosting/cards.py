@@ -15,7 +15,7 @@ def card_of(service: str) -> Service:
         if error.name != module_name:
             raise
         raise SettingError(f"no service is called {service!r}: there is no package {module_name}") from error
-    card = getattr(module, "CARD", None)
-    if not isinstance(card, Service) or card.name != service:
+    found = getattr(module, "CARD", None)
+    if not isinstance(found, Service) or found.name != service:
         raise SettingError(f"{module_name} has no CARD named {service!r}")
-    return card
+    return found

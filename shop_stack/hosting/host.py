@@ -19,7 +19,7 @@ from litestar.concurrency import set_asyncio_executor
 
 from shop_stack import access
 from shop_stack.eventlog.opening import open_log
-from shop_stack.hosting.cards import card
+from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import utc_now
 from shop_stack.hosting.group import Group
 from shop_stack.hosting.http import asgi
@@ -63,7 +63,7 @@ def run_group(settings: Settings, group: str, replica: str, channel: Connection,
     listener = bind()
     channel.send(("port", listener.getsockname()[1]))
     stack = read_stack(settings.stack_file)
-    cards = [card(name) for name in read_topology(settings.topology, stack).groups[group]]
+    cards = [card_of(name) for name in read_topology(settings.topology, stack).groups[group]]
     serve(cards, settings, stack, replica, channel, listener, mesh)
 
 
@@ -164,7 +164,7 @@ def exercise(settings: Settings) -> None:
     with tempfile.TemporaryDirectory(prefix="shopfloor-") as folder:
         elsewhere = replace(settings, home=Home(Path(folder)))
         access.prepare_keys(elsewhere.home, utc_now())
-        cards = [card(spec.name) for spec in stack.services]
+        cards = [card_of(spec.name) for spec in stack.services]
         group = Group(cards, elsewhere, stack, through_gateway(elsewhere))
         try:
             _ask_everything(group)

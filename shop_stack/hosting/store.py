@@ -159,11 +159,9 @@ def _transaction(kept: Kept) -> Iterator[None]:
     try:
         yield
         kept.driver.execute("COMMIT")
-    except BaseException:
+    finally:
         if kept.driver.in_transaction:
             kept.driver.execute("ROLLBACK")
-        raise
-    finally:
         kept.writing = False
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from shop_stack.eventlog.delivery import failure_of
 from shop_stack.hosting.service import ServiceContext, Timer
 
 _LONGEST_BACKOFF_S = 5.0
@@ -90,20 +91,20 @@ class Timers:
         turns = self._turns[timer.name]
         failed = 0
         while turns.take(keeps_clock):
-            try:
-                if timer.run(self._context):
-                    turns.add()
-                failed = 0
-            except Exception as error:  # the host's boundary: a timer's failure ends no service
-                self.failures += 1
-                failed += 1
-                delay = min(_LONGEST_BACKOFF_S, 0.1 * 2 ** min(failed, 6)) * random.uniform(0.5, 1.0)
-                log.warning(
-                    "timer %s of %s failed and rests %.2f s: %s",
-                    timer.name,
-                    self._context.name,
-                    delay,
-                    type(error).__name__,
-                    exc_info=error,
-                )
-                turns.pause(delay)
+            error = failure_of(lambda: self._turn(timer, turns))
+            failed = failed + 1 if error is not None else 0
+            if error is not None:
+                self._rest(timer, turns, failed, error)
+
+    def _turn(self, timer: Timer, turns: Turns) -> None:
+        if timer.run(self._context):
+            turns.add()
+
+    def _rest(self, timer: Timer, turns: Turns, failed: int, error: Exception) -> None:
+        """A timer's failure ends no service; it is tried again, ever later."""
+        self.failures += 1
+        delay = min(_LONGEST_BACKOFF_S, 0.1 * 2 ** min(failed, 6)) * random.uniform(0.5, 1.0)
+        words = "timer %s of %s failed and rests %.2f s"
+        log.warning(words, timer.name, self._context.name, delay, exc_info=error)
+        turns.pause(delay)
+        turns.add()
