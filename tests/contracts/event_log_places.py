@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -67,18 +69,37 @@ class Place:
             log.close()
 
 
-def drain(consumers: Iterable[Consumer], enough: Callable[[list[StoredRecord]], bool], within_s: float = 20.0,
-          commit: bool = True) -> list[StoredRecord]:  # fmt: skip
-    """Poll the consumers in turn until `enough`; commits what each poll brought."""
+def drain(
+    consumers: Sequence[Consumer],
+    enough: Callable[[list[StoredRecord]], bool],
+    within_s: float = 20.0,
+    commit: bool = True,
+) -> list[StoredRecord]:
+    """Poll the consumers, each on a thread of its own, until `enough`; commits what each poll brought.
+
+    An error of a poll is raised here.
+    """
     found: list[StoredRecord] = []
-    deadline = time.monotonic() + within_s
-    while not enough(found):
-        assert time.monotonic() < deadline, f"only {len(found)} records within {within_s:g} s"
-        for consumer in consumers:
+    stop = threading.Event()
+
+    def work(consumer: Consumer) -> None:
+        while not stop.is_set():
             records = consumer.poll(timeout_s=0.1)
-            found += records
+            found.extend(records)
             if commit and records:
                 consumer.commit(positions_after(records))
+
+    deadline = time.monotonic() + within_s
+    with ThreadPoolExecutor(len(consumers)) as pool:
+        working = [pool.submit(work, consumer) for consumer in consumers]
+        try:
+            while not enough(list(found)) and not any(one.done() for one in working):
+                assert time.monotonic() < deadline, f"only {len(found)} records within {within_s:g} s"
+                time.sleep(0.01)
+        finally:
+            stop.set()
+    for one in working:
+        one.result()
     return found
 
 

@@ -22,6 +22,8 @@ from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
 
 _SLICE_S = 0.25  # the library's poll cannot be woken: a waiting one returns this often to look
+_JOIN_S = 3.0  # a join that ends between two polls is thrown away and begun anew: a poll outlasts it by this much
+_CLOSE_MS = 3000
 
 
 class _Revocations(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -62,22 +64,25 @@ class KafkaGroupConsumer:
                 **CONNECTION,
             )
             self._consumer.subscribe(list(topics), listener=self._revocations)
+            for topic in topics:  # a leader that joins before it knows the topics would share out none of them
+                self._consumer.partitions_for_topic(topic)
 
     def poll(self, max_records: int = 500, timeout_s: float = 1.0) -> list[StoredRecord]:
         """Records after the committed positions, in order within each partition; empty after `timeout_s`.
 
+        While the group shares anew it may last 3 s longer.
         Raises ForeignLog, PositionPastEnd, PositionBelowStart, LogUnavailable.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             left = deadline - time.monotonic()
-            self._fetch(max_records, max(0.0, min(_SLICE_S, left)))
+            self._fetch(max_records, _SLICE_S if self._joining() else max(0.0, min(_SLICE_S, left)))
             self._settle()
             if self._held:
                 records, self._held = self._held, []
                 owned = self.assignment()
                 return [r for r in records if (r.topic, r.partition) in owned]
-            if self._nudged.is_set() or left <= 0:
+            if self._nudged.is_set() or left <= (-_JOIN_S if self._joining() else 0):
                 self._nudged.clear()
                 return []
 
@@ -111,7 +116,10 @@ class KafkaGroupConsumer:
         if not self._closed:
             self._closed = True
             with unavailable(self._cluster.servers):
-                self._consumer.close(autocommit=False)
+                self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def _joining(self) -> bool:
+        return bool(self._consumer.group_metadata().state == MemberState.REBALANCING)
 
     def _fetch(self, max_records: int, timeout_s: float) -> None:
         try:

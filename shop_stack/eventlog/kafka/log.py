@@ -35,7 +35,7 @@ class KafkaLog:
         self._producer: KafkaProducer | None = None
         self._consumers: list[KafkaGroupConsumer] = []
         self._readers: dict[int, PositionReader] = {}
-        self._appended: dict[TopicPartition, int] = {}
+        self._known_ends: dict[TopicPartition, int] = {}
         self._any = itertools.count()
 
     @property
@@ -64,7 +64,7 @@ class KafkaLog:
             ]
             done = [future.get(timeout=_DELIVERY_S + 2) for future in sent]
         placed = [Placed(topic, metadata.partition, metadata.offset) for metadata in done]
-        self._appended.update({(topic, p.partition): p.position + 1 for p in placed})
+        self._known_ends.update({(topic, p.partition): p.position + 1 for p in placed})
         return placed
 
     def subscribe(self, group: str, topics: Sequence[str]) -> KafkaGroupConsumer:
@@ -76,12 +76,15 @@ class KafkaLog:
         return consumer
 
     def read(self, topic: str, partition: int, position: int, max_records: int = 500) -> list[StoredRecord]:
-        """Records from `position` on; empty at the end. What others append just now may come a moment later.
+        """Records from `position` on; empty at the end.
+
+        Up to what `ends` and `append` of this log have said, the answer waits for what is on its way; what others
+        append meanwhile comes with a later read.
 
         Raises PositionPastEnd, PositionBelowStart, UnknownTopic, LogUnavailable.
         """
         self.partitions(topic)
-        known_end = self._appended.get((topic, partition), 0)
+        known_end = self._known_ends.get((topic, partition), 0)
         return self._reader().read((topic, partition), position, max_records, known_end)
 
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
@@ -100,11 +103,14 @@ class KafkaLog:
 
     def starts(self, topic: str) -> list[int]:
         """The first position kept of each partition."""
-        return list(dict(sorted(self._cluster.starts(self._all(topic)).items())).values())
+        starts = self._cluster.starts(self._all(topic))
+        return [starts[partition] for partition in self._all(topic)]
 
     def ends(self, topic: str) -> list[int]:
         """The position after the last record of each partition."""
-        return list(dict(sorted(self._cluster.ends(self._all(topic)).items())).values())
+        ends = self._cluster.ends(self._all(topic))
+        self._known_ends.update(ends)
+        return [ends[partition] for partition in self._all(topic)]
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """The group's committed positions."""

@@ -27,6 +27,7 @@ class PositionReader:
         self._next: dict[Partition, int] = {}
         self._ahead: dict[Partition, deque[StoredRecord]] = {}
         self._paused: set[Partition] = set()
+        self._ends: dict[Partition, int] = {}
         self._looked = 0.0
         with unavailable(cluster.servers):
             self._consumer = KafkaConsumer(
@@ -47,10 +48,10 @@ class PositionReader:
             end = self._cluster.ends([partition])[partition]
             check_position(partition, position, self._cluster.starts([partition])[partition], end)
             self._place({partition: position})
-            known_end = max(end, known_end)
+            self._ends[partition] = end
         elif not self._ahead[partition] and time.monotonic() - self._looked > _LOOK_S:
             self._pull(0)
-        if position < known_end:
+        if position < max(known_end, self._ends.get(partition, 0)):
             self._pull_until(lambda: bool(self._ahead[partition]), _PATIENCE_S, partition)
         return self._take(partition, max_records)
 
@@ -66,7 +67,7 @@ class PositionReader:
         return True
 
     def close(self) -> None:
-        self._consumer.close(autocommit=False)
+        self._consumer.close(autocommit=False, timeout_ms=3000)
 
     def _place(self, positions: Mapping[Partition, int]) -> None:
         if not positions:
