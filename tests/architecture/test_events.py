@@ -25,7 +25,7 @@ def cards() -> list[Service]:
 
 def test_every_service_has_a_card_and_stands_in_the_stack() -> None:
     folders = {path.parent.name for path in (ROOT / "shop_stack" / "services").glob("*/__init__.py")}
-    assert {c.name for c in cards()} == folders
+    assert {c.name for c in cards()} == folders == {spec.name for spec in read_stack().services}
 
 
 def test_what_is_published_is_declared_and_what_is_consumed_is_published() -> None:
