@@ -16,12 +16,12 @@ from shop_stack.settings import Home
 DARK = Theme(
     name="shopfloor-dark", primary="#7aa2f7", secondary="#73daca", accent="#7dcfff", success="#9ece6a",
     warning="#e0af68", error="#ff7a93", foreground="#d5d9e8", background="#14161c", surface="#14161c",
-    panel="#242833", dark=True, variables={"quiet": "#8b93a8", "cursor-bg": "#2f3a56"},
+    panel="#242833", dark=True, variables={"quiet": "#8b93a8", "spark": "#5b78b0", "cursor-bg": "#2f3a56"},
 )  # fmt: skip
 LIGHT = Theme(
     name="shopfloor-light", primary="#1d4fa8", secondary="#00695c", accent="#00588a", success="#23691f",
     warning="#8a5300", error="#b3122f", foreground="#1c1f26", background="#fbfbfa", surface="#fbfbfa",
-    panel="#e6e8ec", dark=False, variables={"quiet": "#5b6270", "cursor-bg": "#cfdcf5"},
+    panel="#e6e8ec", dark=False, variables={"quiet": "#5b6270", "spark": "#6d8fc9", "cursor-bg": "#cfdcf5"},
 )  # fmt: skip
 THEMES = {"dark": DARK.name, "light": LIGHT.name, "terminal": "ansi-dark"}
 
@@ -44,7 +44,7 @@ class ConsoleApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The console's own colours in a theme that is not its own."""
-        return {"quiet": "ansi_bright_black", "cursor-bg": "ansi_bright_black"}
+        return {"quiet": "ansi_bright_black", "spark": "ansi_blue", "cursor-bg": "ansi_bright_black"}
 
     def get_default_screen(self) -> Screen[None]:
         """The floor."""

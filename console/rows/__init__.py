@@ -4,9 +4,10 @@ A line is spans of text, each with a tone that a theme colours. Meaning is never
 a mark says it too.
 """
 
+import textwrap
 from typing import Literal, NamedTuple
 
-Tone = Literal["plain", "dim", "strong", "ok", "warn", "bad", "accent", "head", "key", "off"]
+Tone = Literal["plain", "dim", "strong", "ok", "warn", "bad", "accent", "head", "key", "off", "spark"]
 
 
 class Span(NamedTuple):
@@ -35,3 +36,8 @@ def words(text: str, tone: Tone = "plain") -> Line:
 def plain(line: Line) -> str:
     """The line's text alone."""
     return "".join(span.text for span in line)
+
+
+def folded(text: str, width: int, most: int, tone: Tone = "plain") -> list[Line]:
+    """A sentence on at most `most` lines of `width` characters, broken at blanks."""
+    return [words(line, tone) for line in textwrap.wrap(text, max(width, 20), max_lines=most, placeholder=" …")]

@@ -42,10 +42,10 @@ def progress(action: "ActionView", now: datetime) -> Span:
     if action.state == "failed":
         return Span("✖ FAILED", "bad")
     if action.state == "requested":
-        return Span(f"… applying {f.span((now - action.requested_at).total_seconds())}", "warn")
+        return Span(f"applying {f.span((now - action.requested_at).total_seconds())}", "warn")
     if action.state == "applied" and action.measure_until is not None:
         left = (action.measure_until - now).total_seconds()
-        return Span(f"… measuring {left:.0f} s" if left > 0 else "… judging", "warn")
+        return Span(f"measuring {left:.0f} s" if left > 0 else "judging…", "warn")
     if action.state == "applied":
         return Span("✔ APPLIED", "ok")
     return Span(*verdict(action))
@@ -57,7 +57,7 @@ def action_row(action: "ActionView", now: datetime) -> Row:
         action.action_id,
         (
             Span(f"{f.clock(action.requested_at)} ", "dim"),
-            Span(fit(what(action), 27) + " ", "strong"),
+            Span(fit(what(action), 25) + " ", "strong"),
             Span(fit(*_first(progress(action, now))) + " ", progress(action, now).tone),
             Span(_story(action)),
         ),

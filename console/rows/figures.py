@@ -49,7 +49,7 @@ def milliseconds(ms: float | None) -> str:
     if ms is None:
         return NOTHING
     if ms < 999.5:
-        return f"{ms:.1f}ms" if ms < 0.95 else f"{ms:.0f}ms"
+        return f"{ms:.1f}ms" if 0.05 <= ms < 0.95 else f"{ms:.0f}ms"
     if ms < 9950:
         return f"{ms / 1000:.1f}s"
     return f"{ms / 1000:.0f}s" if ms < 599_500 else f"{ms / 60_000:.0f}m"
@@ -98,11 +98,14 @@ def change(ratio: float | None) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last `width` steps of `values` as bars, each step the mean of an equal share of them, from zero up."""
+    """The last `width` steps of `values` as bars, each the mean of an equal share of them, from zero up.
+
+    The highest is four fifths high, so that a steady rate does not look like a full one.
+    """
     if not values or width <= 0:
         return " " * width
     steps = _means(values, width)
-    top = max(steps)
+    top = max(steps) * 1.25
     if top <= 0:
         return "▁" * len(steps) if len(steps) == width else " " * (width - len(steps)) + "▁" * len(steps)
     bars = "".join(_BARS[min(7, int(value / top * 7.999))] for value in steps)

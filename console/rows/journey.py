@@ -45,7 +45,7 @@ def waterfall(journey: "Journey", width: int) -> list[Row]:
 def _step(step: "JourneyStep", steps: "dict[str, JourneyStep]", longest: float, width: int) -> Row:
     cause = steps.get(step.caused_by or "")
     took = step.after_ms - cause.after_ms if cause else None
-    name = "  " * min(_depth(step, steps), 6) + short_type(step.type)
+    name = " " * min(_depth(step, steps), 10) + short_type(step.type)
     start = cause.after_ms if cause else step.after_ms
     bar = _bar(start, step.after_ms, longest, max(4, width - _NAME - 33))
     line = (

@@ -19,7 +19,7 @@ def replica_rows(view: "ServiceView") -> list[Row]:
         Row(f"stopped:{name}", (Span(f"stopped: {safe(name)} waits for an event that cannot be handled", "bad"),))
         for name in view.stopped_aggregates
     ]
-    title = f"{'REPLICA':<20} {'STATE':<9} {'PID':<7} {'AGE':<7} RESTARTS {'CPU':>6} {'MEMORY':>8}"
+    title = f"{'REPLICA':<18} {'STATE':<8} {'CPU':>6} {'MEMORY':>7}  {'AGE':<7} RESTARTS  PID"
     head = (Span(title, "head"),)
     return [Row("about", about), *stopped, Row("head", head), *(Row(r.name, _replica(r)) for r in view.replicas)]
 
@@ -27,10 +27,9 @@ def replica_rows(view: "ServiceView") -> list[Row]:
 def _replica(replica: "ReplicaView") -> Line:
     tone: Tone = "ok" if replica.state == "ready" else "warn"
     return (
-        Span(fit(safe(replica.name), 20) + " ", "strong"),
-        Span(fit(safe(replica.state), 9) + " ", "bad" if replica.state == "crashed" else tone),
-        Span(f"{fit(str(replica.pid), 7)} {fit(f.span(replica.age_s), 7)} "),
-        Span(fit(str(replica.restarts), 8, "right"), "warn" if replica.restarts else "dim"),
-        Span(f" {fit(f.share(replica.cpu_cores), 6, 'right')} {fit(f.memory(replica.memory_bytes), 8, 'right')}"),
-        Span(f"  {safe(replica.address)}", "dim"),
+        Span(fit(safe(replica.name), 18) + " ", "strong"),
+        Span(fit(safe(replica.state), 8) + " ", "bad" if replica.state == "crashed" else tone),
+        Span(f"{f.share(replica.cpu_cores):>6} {f.memory(replica.memory_bytes):>7}  {f.span(replica.age_s):<7} "),
+        Span(f"{replica.restarts:>8}", "warn" if replica.restarts else "dim"),
+        Span(f"  {replica.pid}  {safe(replica.address)}", "dim"),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.rows import Line, Row, Span, Tone
+from console.rows import Line, Row, Span, Tone, plain
 from console.rows import figures as f
 from console.text import fit, safe
 
@@ -62,13 +62,13 @@ def symptom(view: "ServiceView") -> str:
     return "; ".join(found) or safe(view.because)
 
 
-def why(view: "ServiceView") -> tuple[Line, Line]:
-    """Two lines on one service: its state and reason, then what is advised and what is coming."""
+def why(view: "ServiceView", width: int) -> tuple[Line, Line]:
+    """Two lines on one service: its state and reason, then what is advised and, with room, what is coming."""
     reason = symptom(view)
     tone = _HEALTH_TONES.get(view.health, "plain")
     state = Span(f"{safe(view.name)} is {view.health}", tone if tone != "ok" else "strong")
     said = f": {reason}" if reason else f": {_calm(view)}"
-    return (state, Span(said)), _advice(view)
+    return (state, Span(said)), _advice(view, width)
 
 
 def _calm(view: "ServiceView") -> str:
@@ -80,15 +80,18 @@ def _calm(view: "ServiceView") -> str:
     return f"p95 {f.milliseconds(view.p95_ms)} of {f.milliseconds(view.objective_p95_ms)} allowed, {used}"
 
 
-def _advice(view: "ServiceView") -> Line:
+def _advice(view: "ServiceView", width: int) -> Line:
     peak = _peak_words(view)
+    because = f": {safe(view.recommended_because)}" if view.recommended_because else ""
     if view.recommended is None:
-        return (Span(f"no advice yet. {peak}", "dim"),)
-    because = f" ({safe(view.recommended_because)})" if view.recommended_because else ""
-    if view.recommended == view.desired:
-        return (Span(f"{_replicas(view.desired)} is right{because}. {peak}", "dim"),)
-    advised = Span(f"advised: {view.desired} → {_replicas(view.recommended)}", "accent")
-    return advised, Span(f"{because}. {peak}", "dim")
+        advice: Line = (Span("no advice yet", "dim"),)
+    elif view.recommended == view.desired:
+        advice = (Span(f"advised: stay at {_replicas(view.desired)}{because}", "dim"),)
+    else:
+        advised = Span(f"advised: {view.desired} → {_replicas(view.recommended)}, press s", "accent")
+        advice = advised, Span(because)
+    fits = len(plain(advice)) + len(peak) + 2 <= width
+    return (*advice, Span(f". {peak}", "dim")) if fits else advice
 
 
 def _replicas(number: int) -> str:
@@ -150,7 +153,7 @@ def _used(view: "ServiceView", _: int) -> Span:
 
 
 def _spark(view: "ServiceView", width: int) -> Span:
-    return Span(f.sparkline(view.recent_rates, width), "accent")
+    return Span(f.sparkline(view.recent_rates, width), "spark")
 
 
 def _peak(view: "ServiceView", _: int) -> Span:
@@ -217,7 +220,7 @@ def _spread(chosen: list[Column], room: int) -> list[Column]:
 
 
 def _used_width(chosen: "Sequence[Column]") -> int:
-    return 2 + sum(column.width for column in chosen) + len(chosen) - 2
+    return sum(column.width for column in chosen) + len(chosen) - 1
 
 
 def heading(chosen: "Sequence[Column]") -> Line:

@@ -124,7 +124,7 @@ def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
     return (*spans[:-1], last._replace(text=text), Span(hint, "key", "go_worst"))
 
 
-_SIGNS = (("revenue", "revenue"), ("orders", "orders"), ("conversion", "conversion"), ("average_order", "average"),
+_SIGNS = (("revenue", "revenue"), ("orders", "orders"), ("conversion", "conv"), ("average_order", "avg"),
           ("sessions", "sessions"))  # fmt: skip
 
 
@@ -173,9 +173,9 @@ def _today(title: str, row: Mapping[str, Any], currency: str) -> str:
     value = row.get("today")
     if not isinstance(value, int | float):
         return f.NOTHING
-    if title in ("revenue", "average"):
+    if title in ("revenue", "avg"):
         return f.money(value, currency)
-    return f.share(value) if title == "conversion" else f.count(value)
+    return f.share(value) if title == "conv" else f.count(value)
 
 
 def part_rows(

@@ -116,6 +116,8 @@ class Floor(FloorView):
         """Out of the filter's line, out of the zoom, out of the filter, to the services; one a press."""
         if isinstance(self.focused, Input):
             self._close_filter()
+        elif self.query_one("#notice").display:
+            self.close_notice()
         elif self.zoomed:
             self.action_zoom()
         elif self.focused is self.tail and self.tail.wanted:

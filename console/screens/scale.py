@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from console.feed import Feed
-from console.rows import Line, Span, words
+from console.rows import Line, Span, folded, words
 from console.rows import figures as f
 from console.rows.services import symptom
 from console.screens.dialog import ActionDialog
@@ -105,11 +105,3 @@ def _promise(expected: "Expectation", width: int) -> list[Line]:
         Span(f"   p95 {f.milliseconds(expected.p95_now_ms)} → {f.milliseconds(expected.p95_then_ms)}", "strong"),
     )
     return [figures, *folded(safe(expected.words), width, 3)]
-
-
-def folded(text: str, width: int, most: int) -> list[Line]:
-    """A sentence on at most `most` lines of `width` cells, broken at blanks."""
-    import textwrap
-
-    lines = textwrap.wrap(text, max(width, 20), max_lines=most, placeholder=" …")
-    return [words(line) for line in lines]

@@ -7,9 +7,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import ModalScreen
 
-from console.rows import Line
+from console.rows import Line, folded
 from console.rows.actions import story, what
-from console.screens.scale import folded
 from console.text import content
 from console.widgets.lines import Lines
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import ModalScreen, Screen
 
 from console import actions, feed
-from console.rows import Line, services, stack, words
+from console.rows import Line, Tone, folded, services, stack, words
 from console.rows import actions as action_rows
 from console.rows.events import explain as explain_event
 from console.rows.replicas import replica_rows
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shop_stack.operations.model import ActionView, IncidentView, ServiceView
 
 WIDE = (120, 32)
+NOTICE_TICKS = 20
 
 
 class FloorView(Screen[None]):
@@ -41,6 +42,8 @@ class FloorView(Screen[None]):
         self.pane: Pane = "events"
         self.zoomed = False
         self.ticks = 0
+        self.notices: list[tuple[str, Tone]] = []
+        self._notice_ends = 0
 
     def compose(self) -> ComposeResult:
         """The lines from top to bottom."""
@@ -58,10 +61,12 @@ class FloorView(Screen[None]):
                 yield LineList(id="actions")
                 yield LineList(id="replicas")
                 yield LineList(id="logs", follow=True)
+        yield Lines(id="notice")
         yield Lines(id="keys")
 
     def on_mount(self) -> None:
         """Show that it begins; ask only after the first frame is drawn."""
+        self._line("notice").display = False
         self.services.focus()
         self.lay_out()
         self.call_after_refresh(self.feed.start)
@@ -139,8 +144,28 @@ class FloorView(Screen[None]):
 
     def say(self, text: str, tone: str = "plain") -> None:
         """Tell the operator something in passing; text is taken literally."""
-        severity = {"bad": "error", "warn": "warning"}.get(tone, "information")
-        self.app.notify(safe(text), severity=severity, timeout=12, markup=False)  # type: ignore[arg-type]
+        self.notices.append((safe(text), cast(Tone, tone)))
+        self._notice_ends = min(self._notice_ends, self.ticks + 6)
+        self._paint_notice()
+
+    def _paint_notice(self) -> None:
+        """Show the first notice for NOTICE_TICKS, then the next."""
+        if not self.in_sight:
+            return
+        widget = self._line("notice")
+        if self.notices and self.ticks >= self._notice_ends:
+            text, tone = self.notices.pop(0)
+            self._notice_ends = self.ticks + NOTICE_TICKS
+            widget.show(*folded(text, max(20, self.size.width - 2), 3, tone))
+            widget.styles.height = len(widget.lines)
+            widget.display = True
+        elif widget.display and self.ticks >= self._notice_ends:
+            widget.display = False
+
+    def close_notice(self) -> None:
+        """Read: away with it."""
+        self._notice_ends = 0
+        self._line("notice").display = False
 
     # What is painted
 
@@ -148,6 +173,7 @@ class FloorView(Screen[None]):
         """Twice a second: new events; once a second the clock and the rest."""
         self.ticks += 1
         self.tail.add(self.feed.tail.take(), self.feed.tail.trouble, self.feed.tail.missed)
+        self._paint_notice()
         if self.ticks % 2 == 0:
             self.paint()
         else:
@@ -219,7 +245,7 @@ class FloorView(Screen[None]):
             return explain_event(event)
         if isinstance(focused, LineList) and focused.id == "actions" and (action := self.chosen_action):
             return action_rows.explain(action, self.now())
-        return services.why(self.service) if self.service else ()
+        return services.why(self.service, self.size.width - 2) if self.service else ()
 
     @property
     def chosen_action(self) -> "ActionView | None":

@@ -139,6 +139,7 @@ class LineList(Lines, can_focus=True):
     def on_resize(self) -> None:
         """Keep the cursor in view."""
         self._scroll_into_view()
+        self.refresh()
 
     async def on_click(self, event: events.Click) -> None:
         """A click selects; on the selected row, or twice, it opens."""

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from console.rows import Line, Span
 
-TONES = ("plain", "dim", "strong", "ok", "warn", "bad", "accent", "head", "key", "off")
+TONES = ("plain", "dim", "strong", "ok", "warn", "bad", "accent", "head", "key", "off", "spark")
 
 
 class Lines(Widget):
