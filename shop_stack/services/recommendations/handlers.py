@@ -1,4 +1,4 @@
-"""Recommendations at work: orders kept as baskets, baskets counted a few hundred at a time, and the two answers."""
+"""Recommendations at work: orders kept as baskets, baskets counted many at a time, and the two answers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,7 +15,7 @@ from shop_stack.hosting.service import ServiceContext, Transaction
 from shop_stack.services.answers import to_us
 from shop_stack.services.recommendations import rules, store
 
-_BASKETS_AT_ONCE = 200
+_BASKETS_AT_ONCE = 2500
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
@@ -115,12 +115,11 @@ def _keep(transaction: Transaction, order_id: str, lines: Sequence[Line]) -> Non
 
 
 def fold_baskets(context: ServiceContext) -> bool:
-    """Timer: count the oldest baskets into products and pairs, in one transaction that nobody waits long for."""
+    """Timer: count the oldest baskets into products and their neighbours; a full turn holds the store under a second."""
     with context.read() as connection:
         if not store.baskets_wait(connection):
             return False
     with context.write() as transaction:
         baskets = store.take_baskets(transaction.connection, _BASKETS_AT_ONCE)
         store.count(transaction.connection, *rules.counted(baskets))
-        store.prune(transaction.connection, rules.MAX_PAIRS)
     return len(baskets) == _BASKETS_AT_ONCE

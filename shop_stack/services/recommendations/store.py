@@ -1,5 +1,6 @@
-"""The recommendations' database: baskets not counted yet, orders by product, and orders by pair of products."""
+"""The recommendations' database: baskets not counted yet, and each product's orders and neighbours."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,12 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from shop_stack.services.recommendations.rules import Pair
+from shop_stack.services.recommendations.rules import best_neighbours
 
 METADATA = MetaData()
 
@@ -40,18 +39,12 @@ _products = Table(
     Column("name", String(200), nullable=False),
     Column("popularity", Float, nullable=False),
     Column("orders", Integer, nullable=False),
+    Column("neighbours", Text, nullable=False),  # JSON: orders held together, by the other product's id
     Index("products_by_orders", "orders", "popularity"),
 )
-_pairs = Table(
-    "pairs",
-    METADATA,
-    Column("first_id", String(64), primary_key=True),
-    Column("second_id", String(64), primary_key=True),
-    Column("together", Integer, nullable=False),
-    Index("pairs_by_second", "second_id"),
-    sqlite_with_rowid=False,
-)
 _names = msgspec.json.Decoder(list[str])
+_counts = msgspec.json.Decoder(dict[str, int])
+_IDS_AT_ONCE = 500
 _add_basket = _baskets.insert()
 
 
@@ -87,36 +80,39 @@ def name_product(connection: Connection, product_id: str, name: str, popularity:
     """Note what a product is called, and the popularity it came with."""
     known = update(_products).where(_products.c.product_id == product_id)
     if connection.execute(known.values(name=name, popularity=popularity)).rowcount == 0:
-        row = {"product_id": product_id, "name": name, "popularity": popularity, "orders": 0}
+        row = {"product_id": product_id, "name": name, "popularity": popularity, "orders": 0, "neighbours": "{}"}
         connection.execute(_products.insert().values(row))
 
 
-def count(connection: Connection, products: Mapping[str, int], pairs: Mapping[Pair, int]) -> None:
-    """Add to the orders of products and of pairs."""
-    seen = [{"product_id": p, "name": "", "popularity": 0.0, "orders": n} for p, n in products.items()]
-    if seen:
-        connection.execute(_adding(connection, _products, "orders"), seen)
-    met = [{"first_id": a, "second_id": b, "together": n} for (a, b), n in pairs.items()]
-    if met:
-        connection.execute(_adding(connection, _pairs, "together"), met)
+def count(connection: Connection, products: Mapping[str, int], neighbours: Mapping[str, Counter[str]]) -> None:
+    """Add to the orders and the neighbours of products (see rules.counted); the best neighbours are kept."""
+    names = list(products)
+    for start in range(0, len(names), _IDS_AT_ONCE):
+        some = names[start : start + _IDS_AT_ONCE]
+        known = _known(connection, some)
+        rows = []
+        for product_id in some:
+            orders, held = known.get(product_id, (0, {}))
+            held = best_neighbours(held, neighbours.get(product_id, Counter()))
+            rows.append(_row(product_id, orders + products[product_id], held))
+        connection.execute(_upsert(connection), rows)
 
 
-def _adding(connection: Connection, table: Table, counter: str) -> Any:
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-    total = table.c[counter] + insert.excluded[counter]
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_={counter: total})
+def _known(connection: Connection, product_ids: list[str]) -> dict[str, tuple[int, dict[str, int]]]:
+    held = select(_products.c.product_id, _products.c.orders, _products.c.neighbours)
+    rows = connection.execute(held.where(_products.c.product_id.in_(product_ids)).with_for_update())
+    return {row[0]: (row[1], _counts.decode(row[2])) for row in rows}
 
 
-def prune(connection: Connection, at_most: int) -> int:
-    """Drop the rarest pairs until at most so many are left; returns the smallest number of orders kept.
+def _row(product_id: str, orders: int, neighbours: dict[str, int]) -> dict[str, Any]:
+    kept = msgspec.json.encode(neighbours).decode()
+    return {"product_id": product_id, "name": "", "popularity": 0.0, "orders": orders, "neighbours": kept}
 
-    Lossy counting (Manku and Motwani 2002): a pair that matters is met again.
-    """
-    least = 1
-    while connection.execute(select(func.count()).select_from(_pairs)).scalar_one() > at_most:
-        connection.execute(delete(_pairs).where(_pairs.c.together <= least))
-        least += 1
-    return least
+
+def _upsert(connection: Connection) -> Any:
+    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(_products)
+    changed = {name: insert.excluded[name] for name in ("orders", "neighbours")}
+    return insert.on_conflict_do_update(index_elements=[_products.c.product_id], set_=changed)
 
 
 def orders_of(connection: Connection, product_id: str) -> int:
@@ -125,14 +121,12 @@ def orders_of(connection: Connection, product_id: str) -> int:
 
 
 def neighbours(connection: Connection, product_id: str) -> list[Neighbour]:
-    """All products ever bought together with this one that the catalog has named."""
-    after = select(_pairs.c.second_id.label("other"), _pairs.c.together).where(_pairs.c.first_id == product_id)
-    before = select(_pairs.c.first_id.label("other"), _pairs.c.together).where(_pairs.c.second_id == product_id)
-    met = union_all(after, before).subquery()
-    found = select(met.c.other, _products.c.name, met.c.together, _products.c.orders).join(
-        _products, _products.c.product_id == met.c.other
-    )
-    return [Neighbour(*row) for row in connection.execute(found.where(_products.c.name != ""))]
+    """The products most often bought together with this one, of those that the catalog has named."""
+    held = connection.execute(select(_products.c.neighbours).where(_products.c.product_id == product_id)).scalar()
+    together = _counts.decode(held or "{}")
+    found = select(_products.c.product_id, _products.c.name, _products.c.orders)
+    named = found.where(_products.c.product_id.in_(list(together)), _products.c.name != "")
+    return [Neighbour(row[0], row[1], together[row[0]], row[2]) for row in connection.execute(named)]
 
 
 def popular(connection: Connection, at_most: int) -> list[tuple[str, str]]:
