@@ -15,7 +15,7 @@ from shop_stack.hosting.service import ServiceContext, Transaction
 from shop_stack.services.answers import to_us
 from shop_stack.services.recommendations import rules, store
 
-_BASKETS_AT_ONCE = 2500
+_BASKETS_AT_ONCE = 1000
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
@@ -115,7 +115,7 @@ def _keep(transaction: Transaction, order_id: str, lines: Sequence[Line]) -> Non
 
 
 def fold_baskets(context: ServiceContext) -> bool:
-    """Timer: count the oldest baskets into products and their neighbours; a full turn holds the store under a second."""
+    """Timer: count the oldest baskets into products and their neighbours."""
     with context.read() as connection:
         if not store.baskets_wait(connection):
             return False

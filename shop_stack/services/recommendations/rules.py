@@ -3,10 +3,10 @@
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import nlargest
 from math import sqrt
+from operator import itemgetter
 
-MAX_PRODUCTS = 12  # of one order; 66 pairs
+MAX_PRODUCTS = 10  # of one order; 45 pairs
 SIMULATED_ONE_IN = 8
 KEPT_NEIGHBOURS = 80
 _MOST_NEIGHBOURS = 2 * KEPT_NEIGHBOURS
@@ -52,7 +52,7 @@ def best_neighbours(known: Mapping[str, int], met: Mapping[str, int]) -> dict[st
         together[other] = together.get(other, 0) + times
     if len(together) <= _MOST_NEIGHBOURS:
         return together
-    return dict(nlargest(KEPT_NEIGHBOURS, together.items(), key=lambda item: (item[1], item[0])))
+    return dict(sorted(together.items(), key=itemgetter(1), reverse=True)[:KEPT_NEIGHBOURS])
 
 
 def cosine(together: int, orders: int, other_orders: int) -> float:
