@@ -77,10 +77,10 @@ def recommend(
     peak_load = sum((max(d.peak.high80, d.rate) if d.peak else d.rate) / d.replica_capacity for d in demands)
     replicas = _within(math.ceil(peak_load / TARGET_UTILISATION - 1e-9), bounds)
     if peak_load > now_load:
-        source = f"the forecast peak of the coming hour (upper 80% band) needs {peak_load:.2f} replicas' worth"
+        source = f"the forecast peak of the coming hour (upper 80% band) is {peak_load:.2f} replicas' full work"
     else:
-        source = f"the rate now needs {now_load:.2f} replicas' worth"
-    return replicas, f"{source}, at 70% utilisation {replicas}" + _bounded(peak_load, replicas)
+        source = f"the rate of the last minute is {now_load:.2f} replicas' full work"
+    return replicas, f"{source}: {replicas} at 70% utilisation" + _bounded(peak_load, replicas)
 
 
 def _within(replicas: int, bounds: tuple[int, int]) -> int:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from shop_stack.access import read_token
 from shop_stack.envelope import decode
-from shop_stack.errors import AccessDenied, BadEvent, SettingError
+from shop_stack.errors import AccessDenied, BadEvent, EventLogError, SettingError
 from shop_stack.eventlog.interface import EventLog
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events import SAMPLES, StackSampled
@@ -14,7 +15,7 @@ from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations.actions import utilisation
 from shop_stack.operations.history import KEPT, History, Moment, from_sample
 from shop_stack.operations.incidents import Incidents
-from shop_stack.operations.journeys import Step, ask_analytics, assemble, read_log
+from shop_stack.operations.journeys import Step, ask_analytics, assemble, is_over, read_log
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import ActionView, GroupLag, Journey
 from shop_stack.operations.performing import Performer
@@ -70,13 +71,19 @@ class Engine:
         return found
 
     def journey(self, order_id: str) -> Journey:
-        """An order's journey, from analytics, else from the log. Raises SettingError when neither knows it.
+        """An order's journey: what analytics knows, and unless that has an end, what the log holds beyond it.
 
-        Raises LogUnavailable when analytics does not know it and the log does not answer.
+        Raises SettingError when neither knows the order, LogUnavailable when analytics does not and the log is down.
         """
-        journey = assemble(order_id, self._ask_analytics(order_id)) or assemble(
-            order_id, read_log(self.link.log(), order_id)
-        )
+        steps = self._ask_analytics(order_id)
+        journey = assemble(order_id, steps)
+        if is_over(journey):
+            return cast(Journey, journey)
+        try:
+            journey = assemble(order_id, [*read_log(self.link.log(), order_id), *steps])
+        except EventLogError:
+            if journey is None:
+                raise
         if journey is None:
             raise SettingError(f"no event of an order {order_id!r} is known; check the id")
         return journey
@@ -108,7 +115,7 @@ class Engine:
             token = read_token(self.settings.home, "viewer")
         except AccessDenied:
             return []
-        return ask_analytics(f"http://127.0.0.1:{port}", token, order_id) if port else []
+        return ask_analytics(port, token, order_id) if port else []
 
 
 def build(settings: Settings, runtime: Runtime) -> Engine:

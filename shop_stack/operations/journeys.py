@@ -5,9 +5,10 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 import msgspec
 
 from shop_stack.errors import PositionBelowStart, PositionPastEnd
@@ -26,6 +27,7 @@ _STATES = {
     "shop.order.rejected.v1": "rejected",
     "shop.order.cancelled.v1": "cancelled",
 }
+_ENDS = ("completed", "rejected", "cancelled")
 _ADVANCED = "shop.order.advanced.v1"
 
 
@@ -79,6 +81,11 @@ def assemble(order_id: str, steps: Iterable[Step]) -> Journey | None:
     )
 
 
+def is_over(journey: Journey | None) -> bool:
+    """Whether the order has reached its end, good or bad."""
+    return journey is not None and journey.state in _ENDS
+
+
 def in_order_of_cause(steps: Sequence[Step]) -> list[Step]:
     """Every step after the one that caused it and after its predecessor within its aggregate; by time otherwise."""
     before = {step.event_id: _predecessors(step, steps) for step in steps}
@@ -99,10 +106,17 @@ def in_order_of_cause(steps: Sequence[Step]) -> list[Step]:
 
 
 def _predecessors(step: Step, steps: Sequence[Step]) -> set[str]:
-    found = {other.event_id for other in steps if other.event_id == step.causation_id and other is not step}
-    if step.sequence is not None:
-        found |= {o.event_id for o in steps if o.source == step.source and (o.sequence or 0) == step.sequence - 1}
+    found = {other.event_id for other in steps if other.event_id == step.causation_id}
+    aggregate = _aggregate(step)
+    if step.sequence is not None and aggregate is not None:
+        found |= {o.event_id for o in steps if o.sequence == step.sequence - 1 and _aggregate(o) == aggregate}
     return found - {step.event_id}
+
+
+def _aggregate(step: Step) -> tuple[str, str] | None:
+    """Source and subject of an order's own aggregate; None for another one, such as a stock item."""
+    order_id = _data(step).get("order_id")
+    return (step.source, str(order_id)) if order_id is not None else None
 
 
 def _rank(step: Step) -> tuple[datetime, int, str]:
@@ -138,27 +152,27 @@ def _view(step: Step, start: datetime) -> JourneyStep:
     )
 
 
-def ask_analytics(base_url: str, token: str, order_id: str, timeout_s: float = 2.0) -> list[Step]:
+def ask_analytics(port: int, token: str, order_id: str, timeout_s: float = 2.0) -> list[Step]:
     """What analytics knows of an order; empty when it knows nothing or does not answer."""
-    url = f"{base_url}/analytics/v1/questions/order_journey"
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    path = f"/analytics/v1/questions/order_journey?{urlencode({'order_id': order_id})}"
     try:
-        answer = httpx.get(
-            url,
-            params={"order_id": order_id},
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout_s,
-            trust_env=False,
-        )
-        return _answer.decode(answer.content).rows if answer.status_code == 200 else []
-    except (httpx.HTTPError, msgspec.MsgspecError):
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        return _answer.decode(body).rows if answer.status == 200 else []
+    except (OSError, HTTPException, msgspec.MsgspecError):
         return []
+    finally:
+        connection.close()
 
 
 def read_log(log: EventLog, order_id: str) -> list[Step]:
     """What the log holds of an order, from the partition of its id in each topic.
 
     An order id is a UUIDv7, so reading starts at the minute in which it was made, found by bisection; of any other
-    id the newest 20,000 records of each partition are read. Raises LogUnavailable.
+    id the newest 20,000 records of each partition are read. Stock levels, which lie under their products' keys, are
+    not found here. Raises LogUnavailable.
     """
     made_ms = _made_ms(order_id)
     steps: list[Step] = []

@@ -163,7 +163,7 @@ class Performer:
         self._work(self._perform, Pending(view, replica))
         return view.action_id
 
-    def _perform(self, pending: Pending) -> None:
+    def _perform(self, pending: Pending, note: str | None = None) -> None:
         action, replica = pending
         self._sampler.hurry(10.0)
         try:
@@ -175,7 +175,7 @@ class Performer:
         except (ShopfloorError, OSError) as error:
             self._fail(action, str(error))
         else:
-            self._applied(action)
+            self._applied(action, note)
         self._sampler.hurry(5.0)
 
     def _applied(self, action: ActionView, because: str | None = None) -> None:
@@ -239,7 +239,7 @@ class Performer:
         if _is_done(pending, group):
             self._applied(action, "operations was stopped meanwhile; its effect was found in place afterwards")
         elif self._now() - action.requested_at <= RETRY_WITHIN:
-            self._perform(pending)
+            self._perform(pending, "operations was stopped meanwhile; it was asked for again afterwards")
         else:
             self._fail(action, "operations was stopped before it was done, too long ago to try again; ask anew")
 

@@ -147,7 +147,7 @@ def test_advice_goes_before_the_rule_until_it_is_stale() -> None:
     assert recommend(demand, advice, (1, 8), NOW) == (5, "the forecast says so")
     replicas, why = recommend(demand, advice, (1, 8), NOW + timedelta(hours=3))
     assert replicas == 2
-    assert why.startswith("the rate now")
+    assert why.startswith("the rate of the last minute")
 
 
 def test_the_rule_takes_the_peak_and_stays_in_bounds() -> None:

@@ -72,7 +72,7 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told() -> None:
 
 def step(name: str, after_s: float, cause: str | None = None, source: str = "/orders", sequence: int = 0) -> Step:
     return Step(at=NOW + timedelta(seconds=after_s), type="shop.order.advanced.v1", source=source, event_id=name,
-                causation_id=cause, sequence=sequence or None, data={"state": name})  # fmt: skip
+                causation_id=cause, sequence=sequence or None, data={"state": name, "order_id": "o-1"})  # fmt: skip
 
 
 def test_a_cause_stands_before_its_effect_even_when_clocks_disagree() -> None:
