@@ -55,6 +55,11 @@ def let_deadlines_pass(shop: Shop, seconds: float = 21) -> None:
     pass_deadlines(shop.replica("orders").contexts["orders"])
 
 
+def is_stuck(shop: Shop, order_id: str) -> bool:
+    let_deadlines_pass(shop, 600)
+    return "IncidentOpened" in names(shop.events(order_id))
+
+
 def cancel(shop: Shop, order_id: str) -> int:
     return shop.ask("orders", "POST", f"/v1/orders/{order_id}/cancellation", subject="shopper").status
 
@@ -155,9 +160,7 @@ def test_a_compensation_that_does_not_finish_calls_for_a_person_and_then_takes_t
     with Absent(shop, "payments"):
         order_id = shop.order({"tea": 1})
         shop.until_state(order_id, "reserved")
-        for _ in range(6):
-            let_deadlines_pass(shop, 600)
-        until(lambda: "IncidentOpened" in names(shop.events(order_id)), what="the incident")
+        until(lambda: is_stuck(shop, order_id), what="the incident")
     assert_undone(shop, order_id, "deadline")
     assert names(shop.events(order_id)).count("IncidentResolved") == 1
 
