@@ -60,7 +60,7 @@ class Shop:
     def __init__(self, folder: Path, topology: TopologyName, absent: Iterable[str] = ()) -> None:
         self.clock = Clock()
         self.settings = Settings(
-            home=Home(folder), topology=topology, delivery_seconds=0.05, ports={"provider": _free_port()}
+            home=Home(folder), topology=topology, delivery_seconds=0.05, ports={"provider": free_port()}
         )
         stack = read_stack()
         self.stack = msgspec.structs.replace(stack, checkout=Checkout(), provider=Provider())
@@ -221,7 +221,8 @@ def gaps(events: Iterable[Envelope[Event]]) -> list[tuple[str, str, list[int]]]:
     ]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
 from shop_stack.envelope import Envelope
@@ -69,7 +69,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The inventory's HTTP handlers."""
 
     @get("/v1/stock", sync_to_thread=True)
-    def show_stock(ids: Annotated[str, Parameter(min_length=1, max_length=40_000)]) -> StockList:
+    def show_stock(ids: Annotated[str, QueryParameter(min_length=1, max_length=40_000)]) -> StockList:
         return stock(context, ids.split(","))
 
     @post("/v1/receipts", sync_to_thread=True)

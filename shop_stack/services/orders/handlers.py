@@ -8,6 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from msgspec import Meta
 
 from shop_stack.envelope import Envelope
@@ -48,11 +49,11 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
         return respond(place(context, data, body, subject, idempotency_key))
 
     @get("/v1/orders/{order_id:str}", sync_to_thread=True)
-    def show_order(order_id: str, subject: Subject) -> OrderView:
+    def show_order(order_id: FromPath[str], subject: Subject) -> OrderView:
         return _view(own_order(context, order_id, subject))
 
     @post("/v1/orders/{order_id:str}/cancellation", status_code=202, sync_to_thread=True)
-    def cancel_order(order_id: str, subject: Subject) -> OrderView:
+    def cancel_order(order_id: FromPath[str], subject: Subject) -> OrderView:
         return _view(cancel(context, order_id, subject))
 
     return [place_order, show_order, cancel_order]

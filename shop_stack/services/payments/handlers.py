@@ -7,6 +7,7 @@ import msgspec
 from litestar import get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from shop_stack.envelope import Envelope
 from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested
@@ -34,7 +35,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The payments' HTTP handlers."""
 
     @get("/v1/payments/{order_id:str}", sync_to_thread=True)
-    def show_payment(order_id: str) -> PaymentView:
+    def show_payment(order_id: FromPath[str]) -> PaymentView:
         return view(context, order_id)
 
     return [show_payment]

@@ -8,6 +8,7 @@ import msgspec
 from litestar import get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
@@ -36,7 +37,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The shipping's HTTP handlers."""
 
     @get("/v1/shipments/{order_id:str}", sync_to_thread=True)
-    def show_shipment(order_id: str) -> ShipmentView:
+    def show_shipment(order_id: FromPath[str]) -> ShipmentView:
         return view(context, order_id)
 
     return [show_shipment]
