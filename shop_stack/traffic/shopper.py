@@ -100,7 +100,7 @@ class Session:
         await self._send_cart(shopper)
 
     async def _send_cart(self, shopper: Shopper) -> None:
-        self.cart_id = self.cart_id or str(uuid.UUID(bytes=self.random.bytes(16), version=4))
+        self.cart_id = self.cart_id or str(uuid.uuid4())
         lines = [{"product_id": product, "quantity": quantity} for product, quantity in self.cart.items()]
         await self.client.put(shopper, f"/v1/carts/{self.cart_id}", {"lines": lines})
 
