@@ -5,16 +5,16 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from shop_stack.hosting.service import Answer
 
 # The gateway has checked the token and sets these from its claims; it strips them from what comes from outside.
-Subject = Annotated[str, Parameter(header="x-subject", min_length=1, max_length=64)]
-MaybeSubject = Annotated[str | None, Parameter(header="x-subject", max_length=64)]  # give it the default None
-Role = Annotated[str, Parameter(header="x-role", max_length=32)]  # give it the default "guest"
+Subject = Annotated[str, HeaderParameter(name="x-subject", min_length=1, max_length=64)]
+MaybeSubject = Annotated[str | None, HeaderParameter(name="x-subject", max_length=64)]  # give it the default None
+Role = Annotated[str, HeaderParameter(name="x-role", max_length=32)]  # give it the default "guest"
 # Every POST that creates carries a key; without one Litestar answers 400.
-IdempotencyKey = Annotated[str, Parameter(header="idempotency-key", min_length=1, max_length=200)]
+IdempotencyKey = Annotated[str, HeaderParameter(name="idempotency-key", min_length=1, max_length=200)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import msgspec
 from litestar import get, post, put
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter, RawBody
 from litestar.response import Response
 from msgspec import Meta
 
@@ -59,10 +59,10 @@ class NewPrice(msgspec.Struct, forbid_unknown_fields=True):
     list_price_minor: Price
 
 
-PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000)]
-PageSize = Annotated[int, Parameter(ge=1, le=100)]
-Query = Annotated[str, Parameter(max_length=200)]
-Ids = Annotated[str | None, Parameter(max_length=16_000)]
+PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
+PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
+Query = Annotated[str, QueryParameter(max_length=200)]
+Ids = Annotated[str | None, QueryParameter(max_length=16_000)]
 
 
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
@@ -78,7 +78,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
             return respond(pages.search(connection, q, page, size))
 
     @get("/v1/products/{product_id:str}", sync_to_thread=True)
-    def read_product(product_id: str) -> ItemView:
+    def read_product(product_id: FromPath[str]) -> ItemView:
         with context.read() as connection:
             product = store.product(connection, product_id)
         if product is None:
@@ -87,20 +87,20 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
 
     @post("/v1/products", sync_to_thread=True)
     def add_product(
-        data: NewProduct, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
+        data: JSONBody[NewProduct], body: RawBody, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
         work = _adding([data.product()])
         return respond(context.once(idempotency_key, subject or "", "POST", "/v1/products", body, work))
 
     @post("/v1/products/batch", sync_to_thread=True)
     def add_products(
-        data: NewProducts, body: bytes, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
+        data: JSONBody[NewProducts], body: RawBody, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
         work = _adding([new.product() for new in data.products])
         return respond(context.once(idempotency_key, subject or "", "POST", "/v1/products/batch", body, work))
 
     @put("/v1/products/{product_id:str}/price", sync_to_thread=True)
-    def change_price(product_id: str, data: NewPrice) -> ItemView:
+    def change_price(product_id: FromPath[str], data: JSONBody[NewPrice]) -> ItemView:
         return _change_price(context, product_id, data.list_price_minor)
 
     return [list_products, read_product, add_product, add_products, change_price]

@@ -17,6 +17,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody, RawBody
 from msgspec import Meta
 
 from shop_stack.access import Signer, Verifier
@@ -99,11 +100,11 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The customers' HTTP handlers."""
 
     @post("/v1/sessions", sync_to_thread=True)
-    def open_session(data: SessionAsked) -> Session:
+    def open_session(data: JSONBody[SessionAsked]) -> Session:
         return _open_session(context, data)
 
     @post("/v1/customers", sync_to_thread=True)
-    def register(data: Registration, body: bytes, idempotency_key: IdempotencyKey) -> Registered:
+    def register(data: JSONBody[Registration], body: RawBody, idempotency_key: IdempotencyKey) -> Registered:
         return _register(context, data, body, idempotency_key)
 
     @get("/v1/me", sync_to_thread=True)
@@ -111,11 +112,11 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
         return Me(**_fields(_account(context, subject), Me))
 
     @put("/v1/me", sync_to_thread=True)
-    def change_me(data: Details, subject: Subject, role: Role = "guest") -> Me:
+    def change_me(data: JSONBody[Details], subject: Subject, role: Role = "guest") -> Me:
         return _change_me(context, subject, role, data)
 
     @get("/v1/addresses/{customer_id:str}", sync_to_thread=True)
-    def address(customer_id: str) -> PostalAddress:
+    def address(customer_id: FromPath[str]) -> PostalAddress:
         return PostalAddress(**_fields(_account(context, customer_id), PostalAddress))
 
     return [open_session, register, me, change_me, address]

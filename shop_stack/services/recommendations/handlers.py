@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 from sqlalchemy import Connection
 
 from shop_stack.envelope import Envelope
@@ -19,9 +19,9 @@ _BASKETS_AT_ONCE = 1000
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
-HowMany = Annotated[int, Parameter(ge=1, le=_MOST)]
-PathId = Annotated[str, Parameter(min_length=1, max_length=64)]
-ForSubject = Annotated[str | None, Parameter(max_length=64)]
+HowMany = Annotated[int, QueryParameter(ge=1, le=_MOST)]
+PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
+ForSubject = Annotated[str | None, QueryParameter(max_length=64)]
 
 
 class Recommended(msgspec.Struct):

@@ -8,7 +8,7 @@ import msgspec
 from litestar import get, post, put
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter, QueryParameter, RawBody
 from litestar.response import Response
 from msgspec import Meta
 
@@ -30,11 +30,11 @@ from shop_stack.services.storefront import rules, store
 from shop_stack.services.storefront.pages import Composer, NoSuchProduct, ProductPage, SearchPage
 
 _CARTS_KEPT = timedelta(days=30)
-PageNumber = Annotated[int, Parameter(ge=1, le=1_000_000)]
-PageSize = Annotated[int, Parameter(ge=1, le=100)]
-Query = Annotated[str, Parameter(max_length=200)]
+PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
+PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
+Query = Annotated[str, QueryParameter(max_length=200)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-PathId = Annotated[str, Parameter(min_length=1, max_length=64)]
+PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 
 class CartLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -94,7 +94,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
         return found
 
     @put("/v1/carts/{cart_id:str}", sync_to_thread=True)
-    def put_cart(cart_id: PathId, data: CartContent, subject: Subject) -> CartView:
+    def put_cart(cart_id: PathId, data: JSONBody[CartContent], subject: Subject) -> CartView:
         return _put_cart(context, cart_id, subject, data)
 
     @get("/v1/carts/{cart_id:str}", sync_to_thread=True)
@@ -103,7 +103,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
 
     @post("/v1/checkouts", status_code=200, sync_to_thread=True)
     def check_out(
-        data: CheckoutAsked, body: bytes, subject: Subject, idempotency_key: IdempotencyKey
+        data: JSONBody[CheckoutAsked], body: RawBody, subject: Subject, idempotency_key: IdempotencyKey
     ) -> Response[bytes]:
         return respond(_check_out(context, composer, data.cart_id, body, subject, idempotency_key))
 
