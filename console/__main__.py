@@ -1,6 +1,7 @@
 """`python -m console`: open the console on a home folder, or write a picture of it."""
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pathlib import Path
 def main(given: list[str] | None = None) -> int:
     """Run the console. Returns 0, or 1 when a picture could not be made."""
     options = _parser().parse_args(given)
+    gc.disable()  # until the first frame is drawn: nothing made by then is garbage
     from console.app import ConsoleApp
     from shop_stack.settings import default_home
 

@@ -1,5 +1,6 @@
 """The console as a Textual app: its themes, its screens, and its feed."""
 
+import gc
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,3 +59,9 @@ class ConsoleApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = self._look
+        self.call_after_refresh(self._collect_again)
+
+    def _collect_again(self) -> None:
+        """The start ran without garbage collection (see __main__); what it made stays for good."""
+        gc.freeze()
+        gc.enable()

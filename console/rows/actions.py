@@ -127,7 +127,7 @@ def _fact(title: str, text: str) -> Line:
 def _measures(action: "ActionView") -> list[Line]:
     if action.before is None and action.after is None:
         return []
-    head = "".join(fit(title, 11, "right") for title in ("req/s", "errors", "p95", "lag", "used"))
+    head = "".join(fit(title, 9, "right") for title in ("req/s", "errors", "p95", "lag", "used"))
     return [
         (),
         (Span(fit("measured", 10) + head, "head"),),
@@ -142,7 +142,7 @@ def _effect(title: str, effect: "Effect | None") -> Line:
     cells = (f.rate(effect.request_rate), f.share(effect.error_rate), f.milliseconds(effect.p95_ms),
              f.count(effect.lag), f.share(effect.utilisation))  # fmt: skip
     seconds = f"   over {effect.seconds:.0f} s"
-    return Span(fit(title, 10), "dim"), Span("".join(fit(c, 11, "right") for c in cells)), Span(seconds, "dim")
+    return Span(fit(title, 10), "dim"), Span("".join(fit(c, 9, "right") for c in cells)), Span(seconds, "dim")
 
 
 def news(old: "ActionView | None", new: "ActionView") -> tuple[str, Tone] | None:

@@ -30,8 +30,10 @@ def matches(event: "TailEvent", wanted: str) -> bool:
 
     The samples that the stack takes of itself every second are left out unless a word asks for them.
     """
+    from shop_stack.events.topics import SAMPLES
+
     asked = wanted.lower().split()
-    if event.topic == "ops.samples" and not any("sample" in word for word in asked):
+    if event.topic == SAMPLES.name and not any("sample" in word for word in asked):
         return False
     if not asked:
         return True

@@ -84,7 +84,9 @@ def _between(left: Line, right: Line, width: int) -> Line:
 def trouble(reading: Reading, now: datetime, width: int, incidents: int = 0) -> Line:
     """What needs a person: no stack, old data, dead parts, the worst service; else that all is well."""
     state = reading.freshness(now)
-    if state in ("empty", "error"):
+    if state == "empty":
+        return (Span("this screen comes alive as soon as the stack runs", "dim"),)
+    if state == "error":
         return (Span(fit(safe(reading.trouble), width), "bad"),)
     if state == "loading" or reading.view is None:
         return (Span("asking operations…", "dim"),)
@@ -148,7 +150,7 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
         line = [Span(f"OLD {f.span((now - signs.read_at).total_seconds())} ", "bad")]
     for metric, title in _SIGNS:
         sign = _sign(title, by_metric.get(metric), currency)
-        if sum(len(span.text) for span in (*line, *sign)) <= width:
+        if sum(len(span.text) for span in (*line, *sign)) - 2 <= width:
             line.extend(sign)
     note = " vs a week ago"
     if sum(len(span.text) for span in line) + len(note) <= width and any(_has_change(row) for row in signs.rows):

@@ -17,6 +17,7 @@ from console.widgets.lines import Lines
 class ActionDialog(ModalScreen[bool]):
     """Asks for a choice (up and down, or + and -) and a reason; Enter does it, Esc does not."""
 
+    AUTO_FOCUS = ""  # no field: + and - choose at once
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "do nothing", show=False),
         Binding("enter", "confirm", "do it", show=False, priority=True),
@@ -55,7 +56,6 @@ class ActionDialog(ModalScreen[bool]):
             Span("Esc", "key", "cancel"), Span(" do nothing", "dim", "cancel"),
         )  # fmt: skip
         self.query_one("#dialog-keys", Lines).show(keys)
-        self.set_focus(None)
         self.changed()
 
     @property

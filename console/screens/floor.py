@@ -116,7 +116,7 @@ class Floor(FloorView):
         """Out of the filter's line, out of the zoom, out of the filter, to the services; one a press."""
         if isinstance(self.focused, Input):
             self._close_filter()
-        elif self.query_one("#notice").display:
+        elif self.line("notice").display:
             self.close_notice()
         elif self.zoomed:
             self.action_zoom()
@@ -132,7 +132,7 @@ class Floor(FloorView):
             return
         hint = "words that must occur, -word: must not"
         self.mount(Input(self.tail.wanted, id="filter", compact=True, placeholder=hint), after="#tabs")
-        self.query_one("#tabs").display = False
+        self.line("tabs").display = False
         self.query_one("#filter", Input).focus()
 
     def on_input_changed(self, message: Input.Changed) -> None:
@@ -145,7 +145,7 @@ class Floor(FloorView):
 
     def _close_filter(self) -> None:
         self.query("#filter").remove()
-        self.query_one("#tabs").display = True
+        self.line("tabs").display = True
         self.tail.focus()
         self.paint_titles()
 

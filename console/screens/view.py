@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shop_stack.operations.model import ActionView, IncidentView, ServiceView
 
 WIDE = (120, 32)
+LINES = ("header", "vitals", "trouble", "why", "tabs", "notice", "keys")
 NOTICE_TICKS = 20
 
 
@@ -34,6 +35,12 @@ class FloorView(Screen[None]):
     def __init__(self, make_feed: Callable[["FloorView"], feed.Feed]) -> None:
         super().__init__()
         self.feed = make_feed(self)
+        self.services = LineList(id="services", heading=True)
+        self.tail = EventTail(id="events")
+        self._panes: dict[Pane, LineList] = {"events": self.tail}
+        self._panes |= {name: LineList(id=name, follow=name == "logs") for name in PANES if name != "events"}
+        self._lines = {name: Lines(id=name) for name in LINES}
+        self._left, self._right = Container(id="left"), Container(id="right")
         self.reading = stack.Reading()
         self.signs = stack.Vitals()
         self.actions: list[ActionView] = []
@@ -47,26 +54,24 @@ class FloorView(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The lines from top to bottom."""
-        yield Lines(id="header")
-        yield Lines(id="vitals")
-        yield Lines(id="trouble")
-        yield LineList(id="services", heading=True)
-        yield Lines(id="why")
-        yield Lines(id="tabs")
+        yield from (self._lines[name] for name in ("header", "vitals", "trouble"))
+        yield self.services
+        yield self._lines["why"]
+        yield self._lines["tabs"]
         with Container(id="panes"):
-            with Container(id="left"):
-                yield EventTail(id="events")
-                yield LineList(id="parts")
-            with Container(id="right"):
-                yield LineList(id="actions")
-                yield LineList(id="replicas")
-                yield LineList(id="logs", follow=True)
-        yield Lines(id="notice")
-        yield Lines(id="keys")
+            with self._left:
+                yield self.tail
+                yield self._panes["parts"]
+            with self._right:
+                yield self._panes["actions"]
+                yield self._panes["replicas"]
+                yield self._panes["logs"]
+        yield self._lines["notice"]
+        yield self._lines["keys"]
 
     def on_mount(self) -> None:
         """Show that it begins; ask only after the first frame is drawn."""
-        self._line("notice").display = False
+        self.line("notice").display = False
         self.services.focus()
         self.lay_out()
         self.call_after_refresh(self.feed.start)
@@ -75,16 +80,6 @@ class FloorView(Screen[None]):
     def on_unmount(self) -> None:
         """Let the feed's threads go."""
         self.feed.stop()
-
-    @property
-    def services(self) -> LineList:
-        """The table of services."""
-        return self.query_one("#services", LineList)
-
-    @property
-    def tail(self) -> EventTail:
-        """The tail of events."""
-        return self.query_one("#events", EventTail)
 
     @property
     def service(self) -> "ServiceView | None":
@@ -152,7 +147,7 @@ class FloorView(Screen[None]):
         """Show the first notice for NOTICE_TICKS, then the next."""
         if not self.in_sight:
             return
-        widget = self._line("notice")
+        widget = self.line("notice")
         if self.notices and self.ticks >= self._notice_ends:
             text, tone = self.notices.pop(0)
             self._notice_ends = self.ticks + NOTICE_TICKS
@@ -165,7 +160,7 @@ class FloorView(Screen[None]):
     def close_notice(self) -> None:
         """Read: away with it."""
         self._notice_ends = 0
-        self._line("notice").display = False
+        self.line("notice").display = False
 
     # What is painted
 
@@ -191,26 +186,28 @@ class FloorView(Screen[None]):
         now, width, reading = self.now(), self.size.width, self.reading
         currency = reading.view.currency if reading.view else ""
         opened = sum(incident.resolved_at is None for incident in self.incidents)
-        self._line("header").show(stack.header(reading, now, width - 2, self.READ_ONLY))
-        self._line("vitals").show(stack.vitals(self.signs, currency, now, width - 2))
-        self._line("trouble").show(stack.trouble(reading, now, width - 2, opened))
+        self.line("header").show(stack.header(reading, now, width - 2, self.READ_ONLY))
+        self.line("vitals").show(stack.vitals(self.signs, currency, now, width - 2) if reading.view else ())
+        self.line("trouble").show(stack.trouble(reading, now, width - 2, opened))
         self._paint_services(reading, now)
         self.paint_panes()
         self.paint_why()
         self.paint_titles()
         role = reading.view.role if reading.view else ""
-        self._line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2))
+        self.line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2))
 
-    def _line(self, name: str) -> Lines:
-        return self.query_one(f"#{name}", Lines)
+    def line(self, name: str) -> Lines:
+        """One of LINES."""
+        return self._lines[name]
 
     def _paint_services(self, reading: stack.Reading, now: datetime) -> None:
         width = self.size.width - 1
         heading = services.heading(services.columns(width))
         if reading.view is None:
-            said = words(safe(reading.trouble) or "connecting to operations…", "bad" if reading.trouble else "dim")
+            tone: Tone = "bad" if reading.trouble else "dim"
+            said = folded(safe(reading.trouble) or "connecting to operations…", width - 1, 5, tone)
             again = words("asking again every second; q leaves", "dim")
-            self.services.set_rows([], heading=heading, placeholder=(said, again))
+            self.services.set_rows([], heading=heading, placeholder=(*said, again))
             return
         stale = reading.freshness(now) == "stale"
         rows = services.table(reading.view.services, width, stale)
@@ -234,10 +231,10 @@ class FloorView(Screen[None]):
 
     def pane_list(self, name: str) -> LineList:
         """A pane."""
-        return self.query_one(f"#{name}", LineList)
+        return self._panes[cast(Pane, name)]
 
     def paint_why(self) -> None:
-        self._line("why").show(*self._explained())
+        self.line("why").show(*self._explained())
 
     def _explained(self) -> tuple[Line, ...]:
         focused = self.focused
@@ -258,7 +255,7 @@ class FloorView(Screen[None]):
             return
         service = self.services.selected or ""
         titles = {pane: pane_title(pane, service, self.tail, self.actions, self.incidents) for pane in PANES}
-        self._line("tabs").show(tab_line(titles, self.pane, self.size.width - 2))
+        self.line("tabs").show(tab_line(titles, self.pane, self.size.width - 2))
         if self.has_class("-wide"):
             for pane in PANES:
                 self._title(pane, titles[pane])
@@ -280,8 +277,8 @@ class FloorView(Screen[None]):
         for pane in PANES:
             self.pane_list(pane).display = not alone or pane == self.pane
         left = self.pane in ("events", "parts")
-        self.query_one("#left").display = not alone or left
-        self.query_one("#right").display = not alone or not left
+        self._left.display = not alone or left
+        self._right.display = not alone or not left
         self.paint()
 
     def on_resize(self) -> None:
