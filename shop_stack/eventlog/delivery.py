@@ -337,7 +337,7 @@ def failure_of(work: Callable[[], object]) -> Exception | None:
     """Run work at delivery's boundary: what it raised, or None. Whoever calls goes on after any failure."""
     try:
         work()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary itself
         return error
     return None
 

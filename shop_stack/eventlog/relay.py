@@ -39,6 +39,7 @@ LEASE = Table(
 MARK_EVERY_S = 0.25
 SWEEP_EVERY_S = 1.0
 LEASE_S = 5.0
+FLUSH_S = 3.0
 _BLOCKED_S = 10.0
 _FORGET_EVERY_S = 3600.0
 _SECOND = 1_000_000
@@ -139,8 +140,17 @@ class Relay:
             self._due.wait(self._patience_s())
             self._due.clear()
             self._safely(self.turn)
-        self._resume_at = 0.0
-        self._safely(self.turn)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what is left, for a few seconds at most; the next relay sweeps what a dead log did not take."""
+        until = time.monotonic() + FLUSH_S
+        while True:
+            self._resume_at = 0.0
+            self._safely(self.turn)
+            if not (self._wanted or self._unfinished) or self._resume_at > until:
+                break
+            time.sleep(max(0.0, self._resume_at - time.monotonic()))
         self._safely(self.mark_acknowledged)
 
     def _safely(self, work: Callable[[], None]) -> None:

@@ -95,6 +95,7 @@ class Shop:
     stack: Stack
     log: EventLog
     groups: dict[str, ServedGroup] = field(default_factory=dict)
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=PATIENCE_S))
 
     def request(
         self,
@@ -109,12 +110,11 @@ class Shop:
     ) -> httpx.Response:
         """A request straight to a service, with the headers that the gateway would set."""
         headers = {"x-subject": subject, "x-role": role, "idempotency-key": key}
-        return httpx.request(
+        return self.client.request(
             method,
             f"http://127.0.0.1:{self.groups[service].port}{path}",
             content=json.dumps(body).encode() if body is not None else None,
             headers={"content-type": "application/json"} | {k: v for k, v in headers.items() if v is not None},
-            timeout=PATIENCE_S,
         )
 
     def get(self, service: str, path: str, **who: Any) -> httpx.Response:
@@ -177,6 +177,7 @@ def running_shop(
             settings = leaving.enter_context(_provider(settings))
         log = leaving.enter_context(contextlib.closing(open_log(settings)))
         shop = Shop(settings, the_stack, log)
+        leaving.callback(shop.client.close)
         mesh = HttpMesh(lambda service: ("127.0.0.1", shop.groups[service].port))
         for group_name, group_cards in groups.items():
             served = ServedGroup(Group(group_cards, settings, the_stack, mesh, clock))
@@ -227,20 +228,16 @@ def run_provider(settings: Settings, channel: Connection) -> None:
 
 @dataclass
 class ReplicaProcess:
-    """A replica as a real process; `port` once it said so."""
+    """A replica as a real process, with a client of its HTTP."""
 
     process: BaseProcess
     channel: Connection
-    port: int
+    client: httpx.Client
 
     def wait_ready(self) -> None:
         """Wait until it says that it is ready."""
         assert self.channel.poll(PATIENCE_S), "the replica did not become ready"
         assert self.channel.recv() == ("ready", True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
@@ -254,7 +251,8 @@ def replica_process(target: Callable[..., None], *arguments: Any) -> Iterator[Re
         assert ours.poll(PATIENCE_S), "the replica did not bind a port"
         kind, port = ours.recv()
         assert kind == "port"
-        yield ReplicaProcess(process, ours, port)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+            yield ReplicaProcess(process, ours, client)
     finally:
         ours.close()
         process.kill()
