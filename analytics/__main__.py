@@ -10,6 +10,7 @@ from functools import cache
 
 import uvicorn
 
+from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.questions_api import Desk, make_app
 from analytics.warehouse import Warehouse
@@ -38,7 +39,8 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as closing:
         log = closing.enter_context(open_log(settings))
         warehouse = closing.enter_context(contextlib.closing(Warehouse(settings.home.warehouse)))
-        ingest = Ingest(log, warehouse)
+        forecasting = Forecasting(warehouse, log, stack)
+        ingest = Ingest(log, warehouse, history_came=forecasting.grew)
         desk = Desk(warehouse, lambda: ingest.watermark, stack.zone)
 
         @cache
@@ -48,10 +50,14 @@ def serve(settings: Settings) -> int:
         server = _server(settings, desk, verifier)
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
+        forecasts = threading.Thread(target=forecasting.run, name="forecasts")
+        forecasts.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
         server.run()
+        forecasting.stop()
         ingesting.stop()
+        forecasts.join()
         return 1 if ingesting.broke else 0
 
 

@@ -133,25 +133,24 @@ class Warehouse:
 
         Raises StatementTooSlow after `timeout_s`, WarehouseError for what DuckDB refuses.
         """
-        with self._running(sql, parameters, timeout_s) as cursor:
+        with self._running(timeout_s) as cursor:
+            cursor.execute(sql, dict(parameters))
             columns = [(str(column[0]), str(column[1])) for column in cursor.description or []]
             return Result(columns=columns, rows=cursor.fetchall())
 
     def ask_arrow(self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0) -> pa.Table:
         """Like ask, as an Arrow table."""
-        with self._running(sql, parameters, timeout_s) as cursor:
-            return cursor.to_arrow_table()
+        with self._running(timeout_s) as cursor:
+            return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
 
     @contextmanager
-    def _running(
-        self, sql: str, parameters: Mapping[str, object], timeout_s: float
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _running(self, timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._reader()
         watchdog = threading.Timer(timeout_s, cursor.interrupt)
         watchdog.daemon = True
         watchdog.start()
         try:
-            yield cursor.execute(sql, dict(parameters))
+            yield cursor
         except duckdb.InterruptException:
             raise StatementTooSlow(f"the question took longer than {timeout_s:g} s; ask for a shorter span") from None
         except duckdb.Error as error:
