@@ -1,6 +1,6 @@
 """ECharts options, pure: rows in, an option dictionary out. Text in them is drawn as text, never as markup."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,22 +10,22 @@ Option = dict[str, Any]
 ACTUAL, EXPECTED, WARNING = "#2563eb", "#b45309", "#dc2626"
 _BAND95, _BAND80 = "rgba(180,83,9,0.14)", "rgba(180,83,9,0.26)"
 _FLOW = ("#2563eb", "#0891b2", "#059669", "#65a30d", "#b45309", "#dc2626", "#9333ea", "#475569", "#0d9488", "#c026d3")
-_GRID = {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True}
+_GRID = {"left": 4, "right": 16, "top": 40, "bottom": 4, "containLabel": True}
 
 
-def _frame(unit: str) -> Option:
+def _frame() -> Option:
     return {
         "animation": False,
         "grid": _GRID,
         "tooltip": {"trigger": "axis", "confine": True, "valueFormatter": "localized"},
         "legend": {"top": 0, "left": 0, "type": "scroll", "itemWidth": 14, "itemHeight": 8},
         "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True}},
-        "yAxis": {"type": "value", "name": clean(unit), "nameTextStyle": {"align": "left"}, "splitNumber": 4},
+        "yAxis": {"type": "value", "splitNumber": 4},
     }
 
 
 def forecast_chart(
-    actual: Sequence[tuple[str, float, bool]], points: Sequence[Mapping[str, Any]], unit: str, scale: float = 1.0
+    actual: Sequence[tuple[str, float, bool]], points: Sequence[Mapping[str, Any]], scale: float = 1.0
 ) -> Option:
     """Actual values (ISO time, value, complete) and a forecast's mean with its 80% and 95% bands.
 
@@ -33,7 +33,7 @@ def forecast_chart(
     """
     done = [[at, round(value * scale, 2)] for at, value, complete in actual if complete]
     partial = [[at, round(value * scale, 2)] for at, value, complete in actual if not complete]
-    option = _frame(unit)
+    option = _frame()
     option["series"] = [
         *_band("95% band", points, "low95", "high95", _BAND95, scale),
         *_band("80% band", points, "low80", "high80", _BAND80, scale),
@@ -70,7 +70,7 @@ def flow_chart(rows: Sequence[Mapping[str, Any]]) -> Option:
     topics = sorted({str(row["topic"]) for row in rows})
     minutes = sorted({str(row["minute"]) for row in rows})
     count = {(str(row["topic"]), str(row["minute"])): row["events"] for row in rows}
-    option = _frame("events a minute")
+    option = _frame()
     option["series"] = [
         {"name": clean(topic), "type": "line", "stack": "all", "areaStyle": {"opacity": 0.55}, "showSymbol": False,
          "lineStyle": {"width": 1}, "color": _FLOW[i % len(_FLOW)],
@@ -97,18 +97,21 @@ def funnel_chart(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) ->
 
 
 def hour_of(rows: Sequence[Mapping[str, Any]], value: str) -> list[tuple[str, float, bool]]:
-    """(minute, value, complete) triples for `forecast_chart`."""
-    return [(str(row["minute"]), float(row[value] or 0), bool(row["complete"])) for row in rows]
+    """(minute, value, complete) triples for `forecast_chart`, origins of one minute added up."""
+    return _added_up(((str(row["minute"]), row) for row in rows), value)
 
 
 def days_of(rows: Sequence[Mapping[str, Any]], value: str) -> list[tuple[str, float, bool]]:
     """(day, value, complete) triples for `forecast_chart`, origins of one day added up."""
+    return _added_up(((str(row["day"])[:10], row) for row in rows), value)
+
+
+def _added_up(rows: Iterable[tuple[str, Mapping[str, Any]]], value: str) -> list[tuple[str, float, bool]]:
     totals: dict[str, tuple[float, bool]] = {}
-    for row in rows:
-        day = str(row["day"])[:10]
-        before, complete = totals.get(day, (0.0, True))
-        totals[day] = (before + float(row[value] or 0), complete and bool(row["complete"]))
-    return [(day, value, complete) for day, (value, complete) in sorted(totals.items())]
+    for at, row in rows:
+        before, complete = totals.get(at, (0.0, True))
+        totals[at] = (before + float(row[value] or 0), complete and bool(row["complete"]))
+    return [(at, total, complete) for at, (total, complete) in sorted(totals.items())]
 
 
 def moment(text: str | datetime) -> datetime:

@@ -7,6 +7,7 @@ from dashboard.views import flow, outlook, services, vital_signs
 
 _STYLE = """<style>
 .block-container {padding-top: 2.2rem; padding-bottom: 3rem; max-width: 1280px;}
+[data-testid="stMetricValue"] {font-size: 1.55rem;}
 @media (max-width: 640px) {.block-container {padding-left: .8rem; padding-right: .8rem;}}
 </style>"""
 
@@ -47,6 +48,7 @@ def _services() -> None:
 _today()
 _outlook()
 _services()
-services.show_scaling()
+with st.expander("Scale a service", icon=":material/tune:"):
+    services.show_scaling()
 _flow()
 flow.show_products()

@@ -54,12 +54,14 @@ def _since_of_days() -> str:
 
 def _days_chart(past: Reading, ahead: Reading, what: str) -> None:
     money = what == "Revenue"
-    value, scale, unit = ("revenue_minor", 0.01, stack().currency) if money else ("orders", 1.0, "orders")
-    option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead.rows), unit, scale)
+    value, scale, unit = ("revenue_minor", 0.01, stack().currency) if money else ("orders", 1.0, "Orders")
+    option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead.rows), scale)
     st.echarts_chart(option, height=320, alt=f"{what} by day with the forecast of the next 14 days")
     origins = sorted({str(row["origin"]) for row in past.rows})
     words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
-    st.caption(f"Days in {escaped(stack().time_zone)}; data: {escaped(', '.join(origins))}. {words}")
+    st.caption(
+        f"{escaped(unit)} a day, days of {escaped(stack().time_zone)}; data: {escaped(', '.join(origins))}. {words}"
+    )
     download(past, "revenue_by_day")
 
 
@@ -75,11 +77,10 @@ def show_hour() -> None:
     if not stated(past, "No request has been measured yet."):
         return
     rows: list[dict[str, Any]] = [row for row in past.rows if row["service"] == service]
-    option = charts.forecast_chart(
-        charts.hour_of(rows, "requests_per_minute"), points_of(ahead.rows), "requests a minute"
-    )
+    option = charts.forecast_chart(charts.hour_of(rows, "requests_per_minute"), points_of(ahead.rows))
     st.echarts_chart(option, height=320, alt=f"Requests a minute at {service} with the forecast of the next hour")
-    st.caption(words_of(ahead.rows) if ahead.rows else "The first forecast is being made.")
+    words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
+    st.caption(f"Requests a minute, calls between services included. {words}")
     download(past, "service_minutes")
 
 

@@ -1,5 +1,7 @@
 """Service health, and scaling with the promise before and the verdict after."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import reads
@@ -24,7 +26,7 @@ def health_row(view: ServiceView) -> dict[str, object]:
         "replicas": f"{view.ready}/{view.desired}",
         "req/s": round(view.request_rate, 1),
         "errors": f"{view.error_rate:.1%}",
-        "p95 ms": None if view.p95_ms is None else round(view.p95_ms),
+        "p95 ms": "–" if view.p95_ms is None else f"{view.p95_ms:,.0f}",
         "goal ms": round(view.objective_p95_ms),
         "used": f"{view.utilisation:.0%}",
         "lag": view.lag,
@@ -42,12 +44,14 @@ def show_health() -> None:
     dead = [part for part in view.parts if not part.up]
     for part in dead:
         st.error(f"{escaped(part.name)} is down: {escaped(part.because)}", icon=":material/error:")
-    st.dataframe([health_row(service) for service in view.services], hide_index=True, alt="Health of every service")
+    rows = [health_row(service) for service in view.services]
+    widths: dict[str, Any] = {name: st.column_config.Column(width="small") for name in rows[0] if name != "why"}
+    st.dataframe(rows, hide_index=True, column_config=widths | {"why": st.column_config.Column(width="large")},
+                 alt="Health of every service")  # fmt: skip
 
 
 def show_scaling() -> None:
     """The form; acting needs the operator's token, which is sent once and kept nowhere."""
-    st.subheader("Scale a service", anchor=False)
     view = reads.live_stack()
     if isinstance(view, str):
         st.info("Scaling waits until operations answers.", icon=":material/hourglass_empty:")

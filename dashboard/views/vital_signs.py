@@ -21,7 +21,8 @@ def figure(row: Mapping[str, Any], which: str, currency: str) -> str:
     if value is None:
         return "—"
     if row["metric"] in ("revenue", "average_order"):
-        return format_minor(round(value), currency)
+        whole = abs(value) >= 1_000_000
+        return format_minor(round(value), currency).split(".")[0] if whole else format_minor(round(value), currency)
     return f"{value:.2%}" if row["metric"] == "conversion" else f"{value:,.0f}"
 
 
@@ -47,6 +48,6 @@ def show() -> None:
             row = rows[metric]
             column.metric(_NAMES[metric], figure(row, "today", currency), delta(row), border=True,
                           help=escaped(row["definition"]),
-                          delta_description=f"same weekday {figure(row, 'same_weekday', currency)}")  # fmt: skip
+                          delta_description=f"was {figure(row, 'same_weekday', currency)}")  # fmt: skip
     note = rows[_ORDER[0]].get("origin_note") or reading.note
-    st.caption(escaped(note) if note else "Compared with the same weekday last week until the same time of day.")
+    st.caption(f"Against the same weekday last week until the same time of day. {escaped(note).capitalize()}")

@@ -32,14 +32,14 @@ def test_a_cell_that_a_spreadsheet_would_run_is_disarmed() -> None:
 
 
 def test_an_incomplete_last_bucket_is_drawn_apart() -> None:
-    option = charts.forecast_chart([("2026-11-21", 5.0, True), ("2026-11-22", 1.0, False)], [POINT], "orders")
+    option = charts.forecast_chart([("2026-11-21", 5.0, True), ("2026-11-22", 1.0, False)], [POINT])
     series = {s["name"]: s for s in option["series"]}
     assert series["actual"]["data"] == [["2026-11-21", 5.0]]
     assert series["not over yet"]["data"] == [["2026-11-22", 1.0]]
 
 
 def test_bands_are_the_lower_line_and_the_width_above_it() -> None:
-    option = charts.forecast_chart([], [POINT], "GBP", 0.01)
+    option = charts.forecast_chart([], [POINT], 0.01)
     series = {s["name"]: s for s in option["series"]}
     assert series["80% band from"]["data"][0][1] == 0.08
     assert series["80% band"]["data"][0][1] == 0.04
