@@ -3,6 +3,8 @@
 import argparse
 import time
 
+import psutil
+
 from shop_stack.commands.frame import Subparsers, home_of, parser_of
 from shop_stack.errors import NotRunning, ShopfloorError
 from shop_stack.runtime.client import SupervisorRuntime
@@ -26,9 +28,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise NotRunning(f"nothing runs on {home.path}; start it with: shopfloor up --home {home.path}")
     SupervisorRuntime(home).stop()
     deadline = time.monotonic() + STOP_S
-    while holder(home) == pid:
+    while holder(home) == pid or _runs(pid):
         if time.monotonic() > deadline:
             raise ShopfloorError(f"the supervisor (pid {pid}) has not stopped within {STOP_S:g} s; look at: ps {pid}")
         time.sleep(0.05)
     print(f"stopped; everything is kept in {home.path}")
     return 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

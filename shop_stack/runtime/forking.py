@@ -3,7 +3,6 @@
 import asyncio
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -68,8 +67,8 @@ class ForkServer:
     async def stop(self) -> None:
         """Close our end, which ends it."""
         self._forget()
-        if self.process is not None and not await self.process.ended_within(2):
-            self.process.signal(signal.SIGKILL)
+        if self.process is not None:
+            await self.process.stop(2)
 
     async def _ask(self, request: ForkRequest, log_name: str) -> tuple[Process, Connection] | None:
         await self._warm.wait()

@@ -11,6 +11,8 @@ from typing import IO, Any
 
 import psutil
 
+_LOOK_EVERY_S = 0.02
+
 
 class Process:
     """One running process. `gone` is set, and `on_exit` called, once it has ended; `status` is then its exit status."""
@@ -74,10 +76,26 @@ class Process:
     def _ended(self) -> None:
         asyncio.get_running_loop().remove_reader(self._watch)
         os.close(self._watch)
-        if self._popen is not None:
-            self.status = self._popen.wait()
-        else:
+        if self._popen is None:
             _reap(self.pid)
+            self._finish()
+        else:
+            self.status = self._popen.wait()
+            self._end_group(patience=250)
+
+    def _end_group(self, patience: int) -> None:
+        """A program is gone when what it has left in its session (a model being fitted) is gone too."""
+        _reap(-self.pid)
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            patience = 0
+        if patience == 0:
+            self._finish()
+        else:
+            asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._end_group, patience - 1)
+
+    def _finish(self) -> None:
         self.gone.set()
         if self.on_exit is not None:
             self.on_exit()
@@ -106,9 +124,10 @@ def listen(channel: Connection, hear: Callable[[str, Any], None]) -> None:
 
 
 def _reap(pid: int) -> None:
-    """A child of a dead fork server is adopted by the supervisor and must be waited for."""
+    """Children of a dead fork server or program are adopted by the supervisor and must be waited for."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        while os.waitpid(pid, os.WNOHANG)[0]:
+            pass
     except ChildProcessError:
         return
 

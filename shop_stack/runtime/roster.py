@@ -60,7 +60,9 @@ def gateway_address(settings: Settings) -> str:
 
 def preferred_ports(settings: Settings) -> Mapping[str, int]:
     """What was asked for, then what a killed run on this home had, then the usual."""
-    return {**PREFERRED, **_earlier(settings.home), **settings.ports}
+    earlier = _earlier(settings.home)
+    asked = {part: port or earlier.get(part, 0) for part, port in settings.ports.items()}
+    return {**PREFERRED, **earlier, **asked}
 
 
 def _earlier(home: Home) -> dict[str, int]:
