@@ -40,11 +40,21 @@ def show_funnel() -> None:
 
 
 def show_products() -> None:
-    """The ten best sellers of the last seven days."""
-    st.subheader("Best sellers, last 7 days", anchor=False)
-    since = (now() - timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:00Z")
-    reading = ask("top_products", since=since, limit=10)
-    if not stated(reading, "Nothing was sold in the last seven days."):
+    """The ten best sellers of an origin's own last seven days."""
+    ranges = {str(row["origin"]): row for row in ask("data_range").rows if row["last"]}
+    head, choice = st.columns([3, 2], vertical_alignment="center")
+    head.subheader("Best sellers, last 7 days", anchor=False)
+    if not ranges:
+        st.info("Nothing was sold yet.", icon=":material/hourglass_empty:")
+        return
+    largest = max(ranges, key=lambda origin: int(ranges[origin]["events"]))
+    with choice:
+        origin = st.segmented_control("Data", sorted(ranges), default=largest, key="origin", required=True,
+                                      label_visibility="collapsed", bind="query-params") or largest  # fmt: skip
+    until = charts.moment(ranges[origin]["last"])
+    since = (until - timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:00Z")
+    reading = ask("top_products", since=since, limit=10, origin=origin)
+    if not stated(reading, f"Nothing of the {origin} orders was sold in their last seven days."):
         return
     shown = [
         {"product": clean(row["name"] or row["product_id"]), "units": row["units"], "orders": row["orders"],
