@@ -55,6 +55,7 @@ def make_past(settings: Settings, stack: Stack, progress: Progress, now: datetim
         for day in range(WEEKS * 7):
             written += _append(log, past.day(day))
             progress(day + 1, WEEKS * 7)
+        written += _append(log, past.since_then((now or datetime.now(UTC)).replace(second=0, microsecond=0)))
     _mark(settings.home).write_text(json.dumps({"end": end.isoformat(), "events": written}))
     return written
 
@@ -92,6 +93,11 @@ class Past:
         orders = random.binomial(sessions, CONVERSION * (1 - self._stack.provider.decline_rate))
         yield from self._orders(day, first, orders, random)
         yield from self._minutes(day, first, sessions, random)
+
+    def since_then(self, now: datetime) -> Iterator[Envelope[Event]]:
+        """The minutes that passed while the past was being written, so that live shoppers join without a gap."""
+        end = self._first + timedelta(weeks=WEEKS)
+        return (event for event in self.day(WEEKS * 7) if end <= event.time < now)
 
     def _orders(self, day: int, first: datetime, orders: Any, random: np.random.Generator) -> Iterator[Envelope[Event]]:
         count = int(orders.sum())
