@@ -59,9 +59,8 @@ def _days_chart(past: Reading, ahead: Reading, what: str) -> None:
     st.echarts_chart(option, height=320, alt=f"{what} by day with the forecast of the next 14 days")
     origins = sorted({str(row["origin"]) for row in past.rows})
     words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
-    st.caption(
-        f"{escaped(unit)} a day, days of {escaped(stack().time_zone)}; data: {escaped(', '.join(origins))}. {words}"
-    )
+    data = escaped(", ".join(origins))
+    st.caption(f"{escaped(unit)} a day, days of {escaped(stack().time_zone)}; {data} data. {words}")
     download(past, "revenue_by_day")
 
 
