@@ -109,7 +109,7 @@ class PartKeeper:
 
     async def _ended(self, process: Process) -> None:
         await asyncio.sleep(_STATUS_ARRIVES_S)
-        if self.state != "stopping" and process is self.process:
+        if self.state not in ("stopping", "stopped") and process is self.process:
             words = self._logs.last_words(self.name)
             self._fall(f"{process.ending()}{f' ({words})' if words and process.status not in (0, -9, -15) else ''}")
 
