@@ -70,6 +70,7 @@ class Shop:
         self._logs: list[Any] = []
         self.log = self._open_log()
         self._provider, self._provider_thread = self._start_provider()
+        self.behave(decline_rate=0.0, slow_rate=0.0)
         for group in self._groups:
             if group not in absent:
                 self.start(group)

@@ -12,12 +12,15 @@ from litestar.params import FromPath
 from shop_stack.envelope import Envelope
 from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
+from shop_stack.services.handover import Handover
 from shop_stack.services.payments import provider, rules, store
 from shop_stack.services.payments.rules import Answer, Call, Change, Payment
 
 CALLS = "provider-calls"
+WORKERS = 8
 # Longer than the provider may take, so that two workers are at one call only after the first has died.
-_LEASE_S = 3 * provider.TIMEOUT_S
+_LEASE_S = provider.TIMEOUT_S + 3
+_HANDOVER = Handover(most=WORKERS)
 
 
 class PaymentView(msgspec.Struct):
@@ -58,13 +61,13 @@ def request_authorisation(
     wanted = envelope.data
     kept = store.get_held(transaction.connection, wanted.order_id)
     change = rules.authorise(kept.payment if kept else None, wanted.order_id, wanted.amount_minor)
-    _request(transaction, kept, change, _cause(envelope))
+    _request(transaction, context, kept, change, _cause(envelope))
 
 
 def request_capture(transaction: Transaction, envelope: Envelope[CaptureRequested], context: ServiceContext) -> None:
     """Write down that the held amount is to be taken."""
     kept = store.get_held(transaction.connection, envelope.data.order_id)
-    _request(transaction, kept, rules.capture(kept.payment if kept else None), _cause(envelope))
+    _request(transaction, context, kept, rules.capture(kept.payment if kept else None), _cause(envelope))
 
 
 def request_drop(
@@ -73,16 +76,12 @@ def request_drop(
     """Write down that the money is to be given back, held or taken."""
     order_id = envelope.data.order_id
     kept = store.get_held(transaction.connection, order_id)
-    _request(transaction, kept, rules.drop(kept.payment if kept else None, order_id), _cause(envelope))
+    _request(transaction, context, kept, rules.drop(kept.payment if kept else None, order_id), _cause(envelope))
 
 
 def call_provider(context: ServiceContext) -> bool:
     """Timer: make the provider call that is due longest, then record its answer in a transaction of its own."""
-    with context.read() as connection:
-        if not store.is_any_due(connection, context.now()):
-            return False
-    with context.write() as transaction:
-        claimed = _claim(transaction)
+    claimed = _handed_over(context) or _claimed(context)
     if claimed is None:
         return False
     payment, step = claimed.payment, rules.next_call(claimed.payment)
@@ -93,12 +92,34 @@ def call_provider(context: ServiceContext) -> bool:
     return True
 
 
-def _claim(transaction: Transaction) -> store.Kept | None:
-    lease = transaction.now + timedelta(seconds=_LEASE_S)
-    claimed = store.claim(transaction.connection, transaction.now, lease)
-    if claimed is not None and rules.next_call(claimed.payment) is None:
-        store.change(transaction.connection, claimed.payment, None, claimed.cause)
+def _handed_over(context: ServiceContext) -> store.Kept | None:
+    """A payment that this process has claimed when it wrote it, and that nobody has taken since."""
+    for _ in range(_HANDOVER.waiting(context)):
+        handed = _HANDOVER.take(context)
+        if handed is None:
+            return None
+        with context.read() as connection:
+            kept = store.get(connection, handed.row_id)
+        if kept is None or kept.payment.attempts < handed.attempt:
+            _HANDOVER.put_back(context, handed)
+        elif kept.claimed and kept.payment.attempts == handed.attempt:
+            return kept
+    return None
+
+
+def _claimed(context: ServiceContext) -> store.Kept | None:
+    with context.read() as connection:
+        if not store.is_any_due(connection, context.now()):
+            return None
+    with context.write() as transaction:
+        claimed = store.claim(transaction.connection, transaction.now, _lease(transaction.now))
+        if claimed is not None and rules.next_call(claimed.payment) is None:
+            store.change(transaction.connection, claimed.payment, None, claimed.cause)
     return claimed
+
+
+def _lease(now: datetime) -> datetime:
+    return now + timedelta(seconds=_LEASE_S)
 
 
 def record(context: ServiceContext, claimed: store.Kept, step: Call, answer: Answer) -> None:
@@ -119,19 +140,30 @@ def record(context: ServiceContext, claimed: store.Kept, step: Call, answer: Ans
             store.change(transaction.connection, kept.payment, again, kept.cause)
 
 
-def _request(transaction: Transaction, kept: store.Kept | None, change: Change | None, cause: Cause) -> None:
+def _request(
+    transaction: Transaction, context: ServiceContext, kept: store.Kept | None, change: Change | None, cause: Cause
+) -> None:
     if change is None:
         return
-    due = _due(change.payment, transaction.now)
-    if kept is None:
-        store.add(transaction.connection, change.payment, due, cause)
-    elif kept.claimed:
+    if kept is not None and kept.claimed:
         store.ask(transaction.connection, change.payment, cause)
     else:
-        store.change(transaction.connection, change.payment, due, cause)
+        _store_request(transaction, context, change.payment, cause, is_new=kept is None)
     _publish(transaction, change)
+
+
+def _store_request(
+    transaction: Transaction, context: ServiceContext, payment: Payment, cause: Cause, is_new: bool
+) -> None:
+    """Store the wanted call, claimed at once for a worker of this process unless too many wait for one."""
+    due, claimed = _due(payment, transaction.now), False
     if due is not None:
         transaction.wake(CALLS)
+        claimed = _HANDOVER.offer(context, payment.order_id, payment.attempts + 1)
+        if claimed:
+            payment, due = rules.attempted(payment), _lease(transaction.now)
+    put = store.add if is_new else store.change
+    put(transaction.connection, payment, due, cause, claimed)
 
 
 def _due(payment: Payment, now: datetime) -> datetime | None:

@@ -95,6 +95,11 @@ def drop(payment: Payment | None, order_id: str) -> Change | None:
     return Change(payment) if next_call(payment) else _moved(payment, "voided")
 
 
+def attempted(payment: Payment) -> Payment:
+    """The payment once another call is on its way."""
+    return msgspec.structs.replace(payment, attempts=payment.attempts + 1)
+
+
 def next_call(payment: Payment) -> Call | None:
     """The call that brings the payment towards its goal; None when there is none to make."""
     if payment.goal == "dropped":

@@ -98,15 +98,15 @@ def get_held(connection: Connection, order_id: str) -> Kept | None:
     return _kept(row) if row else None
 
 
-def add(connection: Connection, payment: Payment, due: datetime | None, cause: Cause) -> None:
-    """Store a new payment whose next call is due then."""
+def add(connection: Connection, payment: Payment, due: datetime | None, cause: Cause, claimed: bool = False) -> None:
+    """Store a new payment whose next call is due then; if claimed, by the worker whose lease ends then."""
     fixed = {"order_id": payment.order_id, "amount_minor": payment.amount_minor}
-    connection.execute(_ADD, {**fixed, **_changing(payment, due, cause, "")})
+    connection.execute(_ADD, {**fixed, **_changing(payment, due, cause, claimed, "")})
 
 
-def change(connection: Connection, payment: Payment, due: datetime | None, cause: Cause) -> None:
-    """Store a payment anew, claimed by nobody, its next call due then."""
-    connection.execute(_CHANGE, {"order": payment.order_id, **_changing(payment, due, cause, "new_")})
+def change(connection: Connection, payment: Payment, due: datetime | None, cause: Cause, claimed: bool = False) -> None:
+    """Store a payment anew, its next call due then; if claimed, by the worker whose lease ends then."""
+    connection.execute(_CHANGE, {"order": payment.order_id, **_changing(payment, due, cause, claimed, "new_")})
 
 
 def ask(connection: Connection, payment: Payment, cause: Cause) -> None:
@@ -126,14 +126,14 @@ def claim(connection: Connection, now: datetime, lease_until: datetime) -> Kept 
     return _kept(row) if row else None
 
 
-def _changing(payment: Payment, due: datetime | None, cause: Cause, prefix: str) -> dict[str, object]:
+def _changing(payment: Payment, due: datetime | None, cause: Cause, claimed: bool, prefix: str) -> dict[str, object]:
     return {
         f"{prefix}state": payment.state,
         f"{prefix}goal": payment.goal,
         f"{prefix}reference": payment.reference,
         f"{prefix}version": payment.version,
         f"{prefix}attempts": payment.attempts,
-        f"{prefix}claimed": False,
+        f"{prefix}claimed": claimed,
         f"{prefix}due_us": micros(due) if due else None,
         f"{prefix}causation": cause.causation,
         f"{prefix}traceparent": cause.traceparent,

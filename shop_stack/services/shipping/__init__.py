@@ -11,7 +11,7 @@ CARD = Service(
     publications=frozenset({LabelCreated, ShipmentDispatched, ShipmentDelivered}),
     store=store.METADATA,
     timers=(
-        Timer(handlers.LABELS, every_s=1.0, run=handlers.make_label, workers=4),
+        Timer(handlers.LABELS, every_s=1.0, run=handlers.make_label, workers=handlers.WORKERS),
         Timer("deliveries", every_s=0.5, run=handlers.deliver),
     ),
 )

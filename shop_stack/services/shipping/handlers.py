@@ -1,7 +1,7 @@
 """Shipping at work: a request becomes a parcel, the parcel gets its label and leaves, and arrives in time."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import msgspec
@@ -14,12 +14,15 @@ from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
 from shop_stack.events import DispatchRequested, LabelCreated, ShipmentDelivered, ShipmentDispatched
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
+from shop_stack.services.handover import Handover
 from shop_stack.services.shipping import rules, store
 from shop_stack.services.shipping.rules import Destination
 
 LABELS = "labels"
 _ADDRESS_DEADLINE_S = 1.0
-_LEASE_S = 10.0
+WORKERS = 4
+_LEASE_S = 5.0
+_HANDOVER = Handover(most=WORKERS)
 _DELIVERIES_AT_ONCE = 100
 
 
@@ -58,25 +61,50 @@ def request_dispatch(transaction: Transaction, envelope: Envelope[DispatchReques
     order = envelope.data
     if store.get_held(transaction.connection, order.order_id) is not None:
         return
+    shipment, due = rules.wanted(order.order_id, order.customer_id), transaction.now
+    if _HANDOVER.offer(context, order.order_id, 1):
+        shipment, due = rules.attempted(shipment), _lease(transaction.now)
     cause = Cause(envelope.id, envelope.correlationid, envelope.traceparent)
-    store.add(transaction.connection, rules.wanted(order.order_id, order.customer_id), transaction.now, cause)
+    store.add(transaction.connection, shipment, due, cause)
     transaction.wake(LABELS)
 
 
 def make_label(context: ServiceContext) -> bool:
     """Timer: fetch the address for the parcel that waits longest, label it and hand it to the carrier."""
-    with context.read() as connection:
-        if not store.is_any_due(connection, "wanted", context.now()):
-            return False
-    with context.write() as transaction:
-        lease = transaction.now + timedelta(seconds=_LEASE_S)
-        claimed = store.claim(transaction.connection, "wanted", transaction.now, lease)
+    claimed = _handed_over(context) or _claimed(context)
     if claimed is None:
         return False
     goes_to = _destination(context, claimed.shipment.customer_id)
     with context.write(claimed.cause) as transaction:
         _label(transaction, claimed.shipment.order_id, goes_to, _delivery_seconds(context))
     return True
+
+
+def _handed_over(context: ServiceContext) -> store.Kept | None:
+    """A parcel that this process has claimed when it wrote it, and that nobody has taken since."""
+    for _ in range(_HANDOVER.waiting(context)):
+        handed = _HANDOVER.take(context)
+        if handed is None:
+            return None
+        with context.read() as connection:
+            kept = store.get(connection, handed.row_id)
+        if kept is None:
+            _HANDOVER.put_back(context, handed)
+        elif kept.shipment.state == "wanted" and kept.shipment.attempts == handed.attempt:
+            return kept
+    return None
+
+
+def _claimed(context: ServiceContext) -> store.Kept | None:
+    with context.read() as connection:
+        if not store.is_any_due(connection, "wanted", context.now()):
+            return None
+    with context.write() as transaction:
+        return store.claim(transaction.connection, "wanted", transaction.now, _lease(transaction.now))
+
+
+def _lease(now: datetime) -> datetime:
+    return now + timedelta(seconds=_LEASE_S)
 
 
 def _destination(context: ServiceContext, customer_id: str) -> Destination | None:

@@ -31,6 +31,11 @@ def wanted(order_id: str, customer_id: str) -> Shipment:
     return Shipment(order_id=order_id, customer_id=customer_id, state="wanted", parcel_id=f"P-{order_id}")
 
 
+def attempted(shipment: Shipment) -> Shipment:
+    """The parcel once another try to make its label is under way."""
+    return msgspec.structs.replace(shipment, attempts=shipment.attempts + 1)
+
+
 def destination(address_status: int) -> Destination | None:
     """Where a parcel goes by the customers' answer: 200 an address, 404 (a guest) a parcel shop, else unknown yet."""
     return {200: "address", 404: "parcel_shop"}.get(address_status)  # type: ignore[return-value]
