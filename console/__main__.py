@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pathlib import Path
 def main(given: list[str] | None = None) -> int:
     """Run the console. Returns 0, or 1 when a picture could not be made."""
     options = _parser().parse_args(given)
+    _trust_the_terminal()
     gc.disable()  # until the first frame is drawn: nothing made by then is garbage
     from console.app import ConsoleApp
     from shop_stack.settings import default_home
@@ -21,6 +23,12 @@ def main(given: list[str] | None = None) -> int:
         return take(app, options.screenshot, _size(options.size))
     app.run()
     return app.return_code or 0
+
+
+def _trust_the_terminal() -> None:
+    """A COLUMNS or LINES in the environment would fix the size, whatever the terminal is or becomes."""
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -205,7 +205,8 @@ class FloorView(Screen[None]):
         heading = services.heading(services.columns(width))
         if reading.view is None:
             tone: Tone = "bad" if reading.trouble else "dim"
-            said = folded(safe(reading.trouble) or "connecting to operations…", width - 1, 5, tone)
+            clauses = (safe(reading.trouble) or "connecting to operations…").split("; ")
+            said = [line for clause in clauses for line in folded(clause, width - 1, 3, tone)]
             again = words("asking again every second; q leaves", "dim")
             self.services.set_rows([], heading=heading, placeholder=(*said, again))
             return

@@ -367,7 +367,7 @@ async def test_markup_in_data_is_text_wherever_it_is_clicked(fake: FakeOperation
     ]
     state.logs = [EXPLOIT] * 30
     async with console(fake.home, (120, 34)) as (app, pilot):
-        await until(pilot, says(app, "[@click=app.scale('orders',0)]Jane[/]·[31m·gnp.exe"))
+        await until(pilot, says(app, "payments: [@click=app", "gnp.exe· [@click=app", "![@click=app", "▸[@click=app"))
         for y in range(33):
             for x in (30, 90):
                 await pilot.click(offset=(x, y))
