@@ -68,7 +68,7 @@ class Relay:
         self._resume_at = 0.0
         self._unfinished: list[str] = []
         self._blocked: dict[str, tuple[float, str]] = {}
-        self._guard = threading.Lock()
+        self._marked: dict[int, None] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -103,6 +103,7 @@ class Relay:
     def turn(self) -> None:
         """One round: relay what was committed, sweep and mark when that is due."""
         now = time.monotonic()
+        self._forget_marked()
         if now >= self._resume_at:
             self._relay_wanted()
             if now - self._swept_at >= SWEEP_EVERY_S:
@@ -120,20 +121,28 @@ class Relay:
             self._forget(ordinals)
 
     def marking(self, driver: sqlite3.Connection) -> list[int]:
-        """Mark in a transaction that commits anyway; give the answer to `marked` after the commit."""
-        ordinals = list(self._acked.copy())
+        """Mark acknowledged rows in a transaction that commits anyway: a commit costs more than all else in it.
+
+        Callable from any thread; what it returns goes to `marked` after the commit.
+        """
+        ordinals = [ordinal for ordinal in self._acked.copy() if ordinal not in self._marked]
         if ordinals:
             outbox.mark(driver, ordinals, _microseconds(self._clock()))
         return ordinals
 
     def marked(self, ordinals: list[int]) -> None:
-        """These marks are committed."""
-        self._forget(ordinals)
+        """These marks are committed. The relay forgets the rows at its next turn, which reads after that commit."""
+        self._marked.update(dict.fromkeys(ordinals))
 
-    def _forget(self, ordinals: list[int]) -> None:
-        with self._guard:
-            for ordinal in ordinals:
-                self._acked.pop(ordinal, None)
+    def _forget(self, ordinals: Iterable[int]) -> None:
+        for ordinal in ordinals:
+            self._acked.pop(ordinal, None)
+
+    def _forget_marked(self) -> None:
+        marked = list(self._marked.copy())
+        self._forget(marked)
+        for ordinal in marked:
+            del self._marked[ordinal]
 
     def _run(self) -> None:
         while not self._stopping:

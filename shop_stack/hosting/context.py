@@ -155,8 +155,12 @@ class Context:
         with self.store.write(wait_s) as kept:
             transaction = WriteTransaction(self, kept, cause if cause is not None else causes.current.get())
             yield transaction
-        if transaction.published and self.relay is not None:
-            self.relay.notify(transaction.published)
+            marks = self.relay.marking(kept.driver) if self.relay is not None else []
+        if self.relay is not None:
+            if marks:
+                self.relay.marked(marks)
+            if transaction.published:
+                self.relay.notify(transaction.published)
         for timer in transaction.wakes:
             self.on_wake(timer)
 

@@ -94,6 +94,16 @@ def test_rows_are_marked_after_the_acknowledgement_and_sent_once(context: Contex
     assert (len(on_log(log)), unmarked(context)) == (2, 0)
 
 
+def test_the_next_commit_carries_the_marks_of_what_was_sent_before(context: Context, log: EventLog) -> None:
+    relay = relay_of(context, log)
+    receive(context, "a")
+    relay.turn()
+    receive(context, "a")
+    assert unmarked(context) == 1, "only the new row"
+    relay.turn()
+    assert [event.sequence for event in on_log(log)] == [1, 2]
+
+
 def test_the_relay_waits_for_the_log_and_keeps_the_order(context: Context, log: EventLog) -> None:
     fitful = FitfulLog(log)
     fitful.failures = ["before", "after", "before"]
@@ -131,7 +141,8 @@ def test_what_a_dead_replica_left_is_swept_by_another_and_only_repeated(tmp_path
     relay = relay_of(dead, log, "toy-1")
     receive(dead, "a")
     relay.turn()  # sent, and the process dies before it marks
-    receive(dead, "a")  # committed, never sent
+    dead.relay = None
+    receive(dead, "a")  # committed, never sent nor marked
     sweeper = relay_of(alive, log, "toy-2")
     sweeper.turn()
     assert sequences(log) == {"a": [1]}, "what another replica has just committed is left to it"
