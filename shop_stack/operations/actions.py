@@ -23,7 +23,7 @@ _LAG_RATIO, _LAG_LEAST = 0.5, 20.0
 class Target:
     """What an action addresses: the service named, its process group, and every service of that group.
 
-    `load` is the group's work in replicas' worth: the sum of request rate over replica capacity.
+    `load` is the group's work in replicas' worth: the sum of request rate over replica capacity; `lag` is in events.
     """
 
     service: ServiceSpec
@@ -32,6 +32,7 @@ class Target:
     replicas: int
     load: float
     p95_ms: float | None
+    lag: int = 0
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -118,6 +119,11 @@ def _promise(target: Target, replicas: int, now: float, then: float, p95_then: f
     if replicas == 0:
         return f"{target.service.name} stops: no replica is left, and every request to it fails." + _company(target)
     sentence = f"{target.replicas} -> {replicas} replicas: utilisation {now:.0%} -> {then:.0%}"
+    if target.load == 0:
+        return (
+            f"{target.replicas} -> {replicas} replicas: no request came in the last 10 s, so no p95 is promised; "
+            f"its lag of {target.lag} events is shared by {replicas}." + _company(target)
+        )
     if then >= _FULL:
         sentence += ", more than they can carry: requests will queue"
     elif target.p95_ms is None:

@@ -73,9 +73,14 @@ class History:
 
     def window(self, service: str, start: float, end: float) -> list[Moment]:
         """Moments with start < at <= end, oldest first."""
+        found: list[Moment] = []
         with self._lock:
-            moments = list(self._moments.get(service, ()))
-        return [m for m in moments if start < m.at <= end]
+            for moment in reversed(self._moments.get(service, ())):
+                if moment.at <= start:
+                    break
+                if moment.at <= end:
+                    found.append(moment)
+        return found[::-1]
 
     def last(self, service: str, number: int) -> list[Moment]:
         """The newest `number` moments, oldest first."""
@@ -106,6 +111,14 @@ def latency(moments: Sequence[Moment], q: float) -> float | None:
     known = [(m.p95_ms, m.requests) for m in moments if m.p95_ms is not None and m.requests > 0]
     weight = sum(requests for _, requests in known)
     return sum(p95 * requests for p95, requests in known) / weight if weight else None
+
+
+def latencies(moments: Sequence[Moment]) -> tuple[float | None, float | None, float | None]:
+    """The median, p95 and p99 in milliseconds of all requests of the moments; None when there was none."""
+    merged = merge(m.latencies for m in moments)
+    if not merged:
+        return None, latency(moments, 0.95), None
+    return quantile(merged, 0.5), quantile(merged, 0.95), quantile(merged, 0.99)
 
 
 def effect(moments: Sequence[Moment]) -> Effect:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol, runtime_checkable
 
 from shop_stack.envelope import Envelope, encode
 from shop_stack.errors import LogUnavailable, ShopfloorError
@@ -17,9 +18,18 @@ from shop_stack.operations.store import Store
 KEPT_SAMPLES = 600
 _LAG_EVERY_S = 3.0
 _SILENT_S = 5.0
+_RETENTION_FIRST_S, _RETENTION_EVERY_S = 60.0, 3600.0
 _LONGEST_PAUSE_S = 10.0
 _REOPEN_AFTER = 3
 SAMPLE_KEY = "stack"
+
+
+@runtime_checkable
+class KeepsItself(Protocol):
+    """A log that removes old records only when told to (the embedded one; a broker does it by itself)."""
+
+    def enforce_retention(self, now: datetime) -> int:
+        """Remove records older than their topic keeps them; how many."""
 
 
 class LogLink:
@@ -37,6 +47,7 @@ class LogLink:
         self._samples: deque[bytes] = deque(maxlen=KEPT_SAMPLES)
         self._lag: dict[str, int] = {}
         self._lag_due = 0.0
+        self._retention_due = time.monotonic() + _RETENTION_FIRST_S
         self._error: str | None = "it has not answered yet"
         self._busy_since: float | None = None
         self._wake = threading.Event()
@@ -119,7 +130,15 @@ class LogLink:
             self._lag = {group: sum(self._log.lag(group).values()) for group in self._log.groups()}
             self._projection.follow(self._log)
             self._lag_due = time.monotonic() + _LAG_EVERY_S
+        self._retain(self._log)
         self._error, self._failures = None, 0
+
+    def _retain(self, log: EventLog) -> None:
+        if time.monotonic() < self._retention_due:
+            return
+        self._retention_due = time.monotonic() + _RETENTION_EVERY_S
+        if isinstance(log, KeepsItself):
+            log.enforce_retention(datetime.now(UTC))
 
     def _publish_outbox(self, log: EventLog) -> None:
         while rows := self._store.outgoing():

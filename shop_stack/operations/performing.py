@@ -124,6 +124,7 @@ class Performer:
             replicas=group.desired,
             load=sum(request_rate(windows[s.name]) / s.replica_capacity for s in services),
             p95_ms=latency(windows[service], 0.95),
+            lag=windows[service][-1].lag if windows[service] else 0,
         )
 
     def _intent(self, kind: str, target: actions.Target, reason: str, principal: Principal) -> ActionView:

@@ -15,7 +15,7 @@ from shop_stack.hosting.topology import Topology
 from shop_stack.ids import uuid7
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations import envoy_statistics as envoy
-from shop_stack.operations.history import VIEW_S, History, Moment, latency
+from shop_stack.operations.history import VIEW_S, History, Moment, latencies
 from shop_stack.operations.log_link import SAMPLE_KEY, LogLink
 from shop_stack.operations.replica_reports import NOTHING, Report, Reporters
 from shop_stack.operations.store import SOURCE
@@ -195,6 +195,7 @@ class Sampler:
         group = self.snapshot.group(group_name)
         replicas = group.replicas if group else []
         recent = self._history.window(name, now.timestamp() - VIEW_S, now.timestamp())
+        p50, p95, p99 = latencies(recent)
         last, report = recent[-1], self.snapshot.reports.get(name, NOTHING)
         return ServiceSample(
             service=name,
@@ -203,9 +204,9 @@ class Sampler:
             desired=group.desired if group else 0,
             request_rate=last.requests / last.interval_s,
             error_rate=last.errors / last.requests if last.requests else 0.0,
-            p50_ms=latency(recent, 0.5),
-            p95_ms=latency(recent, 0.95),
-            p99_ms=latency(recent, 0.99),
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
             lag=last.lag,
             cpu_cores=sum(self.snapshot.cpu.get(replica.pid, 0.0) for replica in replicas),
             memory_bytes=sum(replica.memory_bytes for replica in replicas),

@@ -9,7 +9,7 @@ from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
 from shop_stack.operations.advice import Demand, Peak, forecast_peak, recommend
 from shop_stack.operations.health import judge
-from shop_stack.operations.history import VIEW_S, History, error_rate, latency, request_rate
+from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import Health, PartView, ReplicaView, ServiceView, StackView
 from shop_stack.operations.projection import Projection
@@ -62,6 +62,7 @@ class Views:
         recommended, why = self._recommended(specs, target.bounds, now)
         peak = forecast_peak(self.projection.forecast(spec.name), now)
         ready = ready_replicas(group)
+        p50, p95, p99 = latencies(recent)
         return ServiceView(
             name=spec.name,
             group=group_name,
@@ -78,9 +79,9 @@ class Views:
             max_replicas=target.bounds[1],
             request_rate=request_rate(recent),
             error_rate=error_rate(recent),
-            p50_ms=latency(recent, 0.5),
-            p95_ms=latency(recent, 0.95),
-            p99_ms=latency(recent, 0.99),
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
             objective_p95_ms=spec.p95_ms,
             objective_error_rate=spec.error_rate,
             lag=self.link.lag(spec.name),

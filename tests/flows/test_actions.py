@@ -14,6 +14,8 @@ import pytest
 from shop_stack.access import Principal
 from shop_stack.envelope import Envelope, decode
 from shop_stack.errors import ActionRefused, LogUnavailable
+from shop_stack.eventlog.embedded import EmbeddedLog
+from shop_stack.eventlog.interface import Record
 from shop_stack.events import (
     ActionApplied,
     ActionFailed,
@@ -228,6 +230,18 @@ def test_a_sample_tells_of_the_whole_stack_and_outlives_operations(stand: Stand)
     remembered = successor.engine.sampler._history.last("orders", 10)
     assert [(moment.at, moment.ready) for moment in remembered] == [(now.timestamp(), 1)]
     successor.engine.stop()
+
+
+def test_old_samples_are_removed_in_due_time(stand: Stand) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    log = EmbeddedLog(stand.settings.home.log, clock=long_ago.timestamp)
+    log.append("ops.samples", [Record(key="stack", value=b"{}")])
+    log.close()
+    stand.engine.link.turn()
+    assert stand.engine.link.log().starts("ops.samples") == [0]
+    stand.engine.link._retention_due = 0.0
+    stand.engine.link.turn()
+    assert stand.engine.link.log().starts("ops.samples") == [1]
 
 
 def test_a_crash_loop_is_an_incident_until_it_ends(stand: Stand) -> None:

@@ -64,6 +64,11 @@ def test_no_p95_is_promised_where_none_was_measured_or_the_queue_has_no_bound() 
     assert "requests will queue" in full.words
 
 
+def test_without_requests_nothing_is_promised_but_the_lag_is_said() -> None:
+    idle = actions.Target(ORDERS, "orders", (ORDERS,), 1, 0.0, None, 120)
+    assert "lag of 120 events is shared by 3" in actions.expect(idle, 3).words
+
+
 @given(st.floats(0, 3), st.floats(0, 0.94), st.floats(0, 0.94), st.floats(0.1, 1e4))
 def test_more_room_never_promises_a_longer_wait(now: float, a: float, b: float, p95: float) -> None:
     low, high = sorted((a, b))
