@@ -56,8 +56,10 @@ def prices(name: str, values: pa.Array, first_row: int) -> pa.Array:
 
 
 def _millionths(values: pa.Array) -> pa.Array:
-    # A float's shortest text is the number that was meant: 2.55, not 2.54999...
-    text = values.cast(pa.string()) if pa.types.is_floating(values.type) else _trimmed(values)
+    if pa.types.is_floating(values.type):
+        # A float says nothing beyond its sixth decimal but noise: 2.5500000000000003 was meant as 2.55.
+        return pc.round(pc.multiply(values.cast(pa.float64()), float(10**PRICE_DECIMALS))).cast(pa.int64())
+    text = _trimmed(values)
     if pa.types.is_integer(text.type):
         text = text.cast(pa.string())
     million = pa.scalar(10**PRICE_DECIMALS, pa.decimal128(7, 0))
