@@ -174,7 +174,8 @@ def exercise(settings: Settings) -> None:
 
 def _ask_everything(group: Group) -> None:
     app = group.direct_app()
-    for route in app.routes:
+    asked = [route for route in app.routes if not route.path_format.startswith("/schema")]  # its YAML costs 0.4 s
+    for route in asked:
         for method in sorted(getattr(route, "methods", ())):
             path = "/".join("x" if part.startswith("{") else part for part in route.path_format.split("/"))
             with contextlib.suppress(Exception):
