@@ -16,7 +16,7 @@ from shop_stack.operations.projection import Projection
 from shop_stack.operations.store import Store
 
 KEPT_SAMPLES = 600
-_LAG_EVERY_S = 3.0
+_LAG_EVERY_S, _LAG_AT_MOST_S, _LAG_SHARE = 3.0, 10.0, 200  # a slower log is asked less often
 _SILENT_S = 5.0
 _RETENTION_FIRST_S, _RETENTION_EVERY_S = 60.0, 3600.0
 _LONGEST_PAUSE_S = 10.0
@@ -126,12 +126,18 @@ class LogLink:
             self._log = self._opener()
         self._publish_outbox(self._log)
         self._publish_samples(self._log)
-        if time.monotonic() >= self._lag_due:
-            self._lag = {group: sum(self._log.lag(group).values()) for group in self._log.groups()}
-            self._projection.follow(self._log)
-            self._lag_due = time.monotonic() + _LAG_EVERY_S
+        self._look(self._log)
         self._retain(self._log)
         self._error, self._failures = None, 0
+
+    def _look(self, log: EventLog) -> None:
+        began = time.monotonic()
+        if began < self._lag_due:
+            return
+        self._lag = {group: sum(log.lag(group).values()) for group in log.groups()}
+        self._projection.follow(log)
+        ended = time.monotonic()
+        self._lag_due = ended + min(_LAG_AT_MOST_S, max(_LAG_EVERY_S, _LAG_SHARE * (ended - began)))
 
     def _retain(self, log: EventLog) -> None:
         if time.monotonic() < self._retention_due:

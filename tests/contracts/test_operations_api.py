@@ -222,3 +222,16 @@ def test_a_silent_supervisor_is_said(tmp_path: Path) -> None:
         with pytest.raises(NotRunning, match="no supervisor"):
             client.scale("orders", 3, "load")
         assert client.actions() == []
+
+
+def test_services_in_one_process_move_together(tmp_path: Path) -> None:
+    stand = Stand(make_home(tmp_path), topology="monolith")
+    with stand.served(), stand.client() as client:
+        until(lambda: stand.engine.sampler.snapshot.observation)
+        promise = client.expectation("orders", 2)
+        assert promise.group == "shop"
+        assert "payments" in promise.moves_with
+        assert "move with it" in promise.words
+        action_id = client.scale("orders", 2, "load")
+        until(lambda: client.action(action_id).state == "applied")
+        until(lambda: {service.ready for service in client.stack().services} == {2})
