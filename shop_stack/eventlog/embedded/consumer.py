@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from shop_stack.eventlog.embedded.group_file import GroupFile, Share
 from shop_stack.eventlog.embedded.member import Member
-from shop_stack.eventlog.embedded.topic_file import TopicFile
+from shop_stack.eventlog.embedded.topic_file import READ_BYTES, TopicFile
 from shop_stack.eventlog.embedded.waking import Channels, Listener
 from shop_stack.eventlog.interface import StoredRecord, TopicPartition, check_position
 
 _ATTEND_S = 1.0
 _CROWD = 5  # so many messages at once may have filled the queue: some may be lost
-_POLL_BYTES = 8 * 1024 * 1024
 
 
 def group_channel(group: str) -> str:
@@ -168,17 +167,20 @@ class EmbeddedConsumer:
                 self._hot[partition] = None
 
     def _take(self, max_records: int) -> list[StoredRecord]:
+        """Read the partitions in turn; one that gave less than it could is at its end until a message tells more."""
         records: list[StoredRecord] = []
         size = 0
         for partition in list(self._hot):
             wanted = max_records - len(records)
             found = self._open_topic(partition[0]).fetch(partition[1], self._next[partition], wanted)
+            found_size = sum(len(record.value) for record in found)
             del self._hot[partition]
+            if len(found) >= wanted or found_size >= READ_BYTES:
+                self._hot[partition] = None
             if found:
                 self._next[partition] = found[-1].position + 1
-                self._hot[partition] = None
                 records += found
-                size += sum(len(record.value) for record in found)
-                if len(records) >= max_records or size >= _POLL_BYTES:
+                size += found_size
+                if len(records) >= max_records or size >= READ_BYTES:
                     break
         return records

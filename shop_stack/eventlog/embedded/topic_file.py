@@ -12,7 +12,7 @@ from shop_stack.eventlog.interface import Placed, Record, StoredRecord, check_po
 # A record's id is partition << 48 | position: one b-tree, each partition a contiguous range of it.
 _SHIFT = 48
 _POSITION = (1 << _SHIFT) - 1
-_READ_BYTES = 8 * 1024 * 1024
+READ_BYTES = 8 * 1024 * 1024
 _REMOVE_AT_ONCE = 5000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -64,7 +64,7 @@ class TopicFile:
     def fetch(self, partition: int, position: int, max_records: int) -> list[StoredRecord]:
         """Like `read`, for a position that is known to be within the partition."""
         bounds = (partition << _SHIFT | position, (partition + 1) << _SHIFT, max_records)
-        rows = self._database.read_until(_READ, bounds, _READ_BYTES, size_column=2)
+        rows = self._database.read_until(_READ, bounds, READ_BYTES, size_column=2)
         name = self.name
         return [
             StoredRecord(name, partition, row[0] & _POSITION, row[1], row[2],

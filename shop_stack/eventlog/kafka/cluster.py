@@ -1,11 +1,18 @@
 """A Kafka cluster as seen by the log: its topics, their bounds and committed positions, and its errors as ours."""
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+)
 from kafka.protocol.consumer.offsets import OffsetSpec
 
 from shop_stack.errors import LogUnavailable
@@ -17,6 +24,10 @@ ANCHOR = "shopfloor.log"
 BATCH_BYTES = 1_048_588
 # Patience with a broker that restarts: the library's own 30 s of back-off would outlast it.
 CONNECTION = {"reconnect_backoff_max_ms": 1000, "metrics_enabled": False, "bootstrap_timeout_ms": 10_000}
+# How long a broker holds an idle fetch: each costs the client 3 ms, and what a rebalance brings waits for its end.
+FETCH_WAIT_MS = 1000
+_COORDINATOR_S = 10.0
+_COORDINATOR_MOVES = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
 _DAY_MS = 86_400_000
 
 
@@ -35,11 +46,15 @@ def unavailable(servers: str) -> Iterator[None]:
 class Cluster:
     """One administrative connection, safe from any thread. Creates the declared topics that are missing."""
 
-    def __init__(self, servers: str, declared: Mapping[str, Topic]) -> None:
+    def __init__(self, servers: str, declared: Mapping[str, Topic], bootstrap_s: float) -> None:
         self.servers = servers
-        options = {key: value for key, value in CONNECTION.items() if key != "metrics_enabled"}
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is raised; the rest is a line a retry
         with unavailable(servers):
-            self._admin = KafkaAdminClient(bootstrap_servers=servers.split(","), **options)
+            self._admin = KafkaAdminClient(
+                bootstrap_servers=servers.split(","),
+                bootstrap_timeout_ms=int(bootstrap_s * 1000),
+                reconnect_backoff_max_ms=CONNECTION["reconnect_backoff_max_ms"],
+            )
             found = self._describe()
             missing = [topic for topic in (*declared.values(), Topic(ANCHOR, partitions=1)) if topic.name not in found]
             if missing:
@@ -63,8 +78,16 @@ class Cluster:
 
     def committed(self, group: str) -> dict[Partition, tuple[int, str]]:
         """The group's committed positions, each with the log_id that was stored beside it."""
+        deadline = time.monotonic() + _COORDINATOR_S
         with unavailable(self.servers):
-            found = self._admin.list_group_offsets({group: None})[group]
+            while True:
+                try:
+                    found = self._admin.list_group_offsets({group: None})[group]
+                    break
+                except _COORDINATOR_MOVES:  # a fresh cluster makes the topic of positions when first asked for one
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
         return {(p.topic, p.partition): (o.offset, o.metadata or "") for p, o in found.items() if o.offset >= 0}
 
     def groups(self) -> list[str]:

@@ -18,10 +18,10 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from shop_stack.errors import Fenced, LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, check_log_id, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
 
-_SLICE_S = 0.25  # the library's poll cannot be woken: a waiting one returns this often to look
+_SLICE_S = 0.5  # the library's poll cannot be woken: a waiting one returns this often to look
 _JOIN_S = 3.0  # a join that ends between two polls is thrown away and begun anew: a poll outlasts it by this much
 _CLOSE_MS = 3000
 
@@ -60,6 +60,7 @@ class KafkaGroupConsumer:
                 heartbeat_interval_ms=2000,
                 max_poll_interval_ms=30_000,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                fetch_max_wait_ms=FETCH_WAIT_MS,
                 allow_auto_create_topics=False,
                 **CONNECTION,
             )
@@ -108,7 +109,7 @@ class KafkaGroupConsumer:
         return self.assignment() == frozenset(self._begun)
 
     def wake(self) -> None:
-        """Make a waiting poll return within a quarter of a second; callable from any thread."""
+        """Make a waiting poll return within half a second; callable from any thread."""
         self._nudged.set()
 
     def close(self) -> None:
@@ -148,9 +149,11 @@ class KafkaGroupConsumer:
         if not new:
             return
         committed = self._cluster.committed(self._group)
+        starts, ends = self._cluster.starts(new), self._cluster.ends(new)
         for partition in new & committed.keys():
             position, log_id = committed[partition]
             check_log_id(log_id, self._cluster.log_id, f"group {self._group}")
+            check_position(partition, position, starts[partition], ends[partition])
             self._begun[partition] = position
 
     def _drop_revoked(self) -> None:

@@ -24,13 +24,13 @@ _DELIVERY_S = 10.0
 class KafkaLog:
     """One Kafka cluster, `servers` being HOST:PORT[,HOST:PORT...]. Open it after a fork, not before.
 
-    Raises LogUnavailable when no broker answers.
+    Raises LogUnavailable when no broker answers within `bootstrap_s`.
     """
 
-    def __init__(self, servers: str, topics: Mapping[str, Topic] = TOPICS) -> None:
+    def __init__(self, servers: str, topics: Mapping[str, Topic] = TOPICS, bootstrap_s: float = 10.0) -> None:
         self._servers = servers
         self._declared = topics
-        self._cluster = Cluster(servers, topics)
+        self._cluster = Cluster(servers, topics, bootstrap_s)
         self._opening = threading.Lock()
         self._producer: KafkaProducer | None = None
         self._consumers: list[KafkaGroupConsumer] = []

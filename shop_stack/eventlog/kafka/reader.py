@@ -10,7 +10,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 from shop_stack.errors import LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
 
 _AHEAD = 4000  # records held of a partition before its fetching pauses
@@ -35,6 +35,7 @@ class PositionReader:
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
+                fetch_max_wait_ms=FETCH_WAIT_MS,
                 allow_auto_create_topics=False,
                 **CONNECTION,
             )

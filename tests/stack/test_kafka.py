@@ -1,0 +1,73 @@
+"""The Kafka log against a broker that stops, comes back, and loses its data."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka.admin import ConfigResource
+
+from shop_stack.errors import LogUnavailable
+from shop_stack.eventlog.interface import Record
+from shop_stack.eventlog.kafka import KafkaLog
+from shop_stack.events.topics import TOPICS
+from tests import needs
+from tests.brokers import Broker, running_broker
+from tests.contracts.event_log_places import drain, read_all
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with running_broker(tmp_path / "broker", needs.kafka()) as running:
+        yield running
+
+
+def test_every_declared_topic_is_made_with_its_partitions_and_retention(kafka_broker: Broker) -> None:
+    with KafkaLog(kafka_broker.address) as log:
+        assert {name: log.partitions(name) for name in log.topics()} == {t.name: t.partitions for t in TOPICS.values()}
+        found = log._cluster._admin.describe_configs(
+            [ConfigResource("topic", name) for name in TOPICS], config_filter="all"
+        )
+    kept = {name: int(settings["retention.ms"]["value"]) for name, settings in found["topic"].items()}
+    assert kept == {t.name: -1 if t.retention_days is None else t.retention_days * 86_400_000 for t in TOPICS.values()}
+
+
+def test_no_broker_is_said_so() -> None:
+    with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:9"):
+        KafkaLog("127.0.0.1:9", bootstrap_s=1.0)
+
+
+def test_a_broker_that_restarts_loses_nothing_and_one_that_is_reformatted_is_another_log(broker: Broker) -> None:
+    with KafkaLog(broker.address) as log:
+        first_id = log.log_id
+        log.append("shop.orders", [Record(f"k{i}", str(i).encode()) for i in range(100)])
+        consumer = log.subscribe("readers", ["shop.orders"])
+        assert len(drain([consumer], lambda found: len(found) == 100)) == 100
+        broker.stop()
+        with pytest.raises(LogUnavailable):
+            log.append("shop.orders", [Record("late", b"never")])
+        broker.start()
+        append_patiently(log, Record("late", b"back"))
+        found = drain([consumer], lambda found: any(r.value == b"back" for r in found), within_s=30)
+        assert len({(r.partition, r.position) for r in found}) == len(found)
+        assert {str(i).encode() for i in range(100)} <= {r.value for r in read_all(log, "shop.orders")}
+    broker.stop()
+    broker.format()
+    broker.start()
+    with KafkaLog(broker.address) as log:
+        assert log.log_id != first_id
+        assert sum(log.ends("shop.orders")) == 0
+        assert log.committed("readers") == {}
+
+
+def append_patiently(log: KafkaLog, record: Record, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            log.append("shop.orders", [record])
+        except LogUnavailable:
+            assert time.monotonic() < deadline
+        else:
+            return
