@@ -1,6 +1,5 @@
 """Calls between services over HTTP: kept connections, a deadline, one retry, and the trace that led to the call."""
 
-import http.client
 import threading
 import time
 from collections.abc import Callable
@@ -8,9 +7,12 @@ from collections.abc import Callable
 from shop_stack.errors import MeshError
 from shop_stack.hosting.causes import current
 from shop_stack.hosting.service import Answer
+from shop_stack.mesh.connection import KeptConnection
 
-Address = Callable[[str], tuple[str, int]]
+HostAndPort = tuple[str, int]
+Address = Callable[[str], HostAndPort]
 """From a service's name to host and port: always the gateway's mesh listener, or in tests the service's own."""
+_UNSAFE = frozenset(" \r\n\t\0")
 
 
 class HttpMesh:
@@ -23,66 +25,55 @@ class HttpMesh:
     def get(self, service: str, path: str, *, deadline_s: float = 1.0, subject: str | None = None) -> Answer:
         """GET `path` of a service; see service.Mesh. Tries once more when the connection, not the service, failed."""
         until = time.monotonic() + deadline_s
-        headers = _headers(service, subject)
-        address = self._address(service)
+        request = _request(service, path, subject)
         try:
-            answer = self._once(address, path, headers, until)
+            answer = self._twice(self._address(service), request, until)
         except TimeoutError as error:
             raise MeshError(f"{service} did not answer within {deadline_s:g} s") from error
-        except (OSError, http.client.HTTPException):
-            answer = self._again(service, address, path, headers, until)
+        except OSError as error:
+            raise MeshError(f"{service} cannot be reached: {type(error).__name__}") from error
         if answer.status >= 500:
             raise MeshError(f"{service} answered {answer.status}")
         return answer
 
-    def _again(
-        self, service: str, address: tuple[str, int], path: str, headers: dict[str, str], until: float
-    ) -> Answer:
+    def _twice(self, address: HostAndPort, request: bytes, until: float) -> Answer:
         try:
-            return self._once(address, path, headers, until)
-        except (OSError, http.client.HTTPException) as error:
-            raise MeshError(f"{service} cannot be reached: {type(error).__name__}") from error
+            return self._once(address, request, until)
+        except TimeoutError:
+            raise
+        except OSError:
+            return self._once(address, request, until)
 
-    def _once(self, address: tuple[str, int], path: str, headers: dict[str, str], until: float) -> Answer:
+    def _once(self, address: HostAndPort, request: bytes, until: float) -> Answer:
         kept = self._kept()
-        connection = kept.pop(address, None) or http.client.HTTPConnection(*address)
+        connection = kept.pop(address, None) or KeptConnection(address, until)
+        keep = False
         try:
-            connection.timeout = _left(until)
-            if connection.sock is not None:
-                connection.sock.settimeout(connection.timeout)
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            if connection.sock is not None:
-                connection.sock.settimeout(_left(until))
-            answer = Answer(response.status, response.read())
-            kept[address] = connection
-            return answer
+            answer, keep = connection.ask(request, until)
         finally:
-            if kept.get(address) is not connection:
+            if keep:
+                kept[address] = connection
+            else:
                 connection.close()
+        return answer
 
-    def _kept(self) -> dict[tuple[str, int], http.client.HTTPConnection]:
+    def _kept(self) -> dict[HostAndPort, KeptConnection]:
         try:
-            mine: dict[tuple[str, int], http.client.HTTPConnection] = self._mine.kept
+            mine: dict[HostAndPort, KeptConnection] = self._mine.kept
         except AttributeError:
             mine = self._mine.kept = {}
         return mine
 
 
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _headers(service: str, subject: str | None) -> dict[str, str]:
+def _request(service: str, path: str, subject: str | None) -> bytes:
+    """The request's head. Raises MeshError when something in it could be read as more than it is."""
     cause = current.get()
-    headers = {"Host": f"{service}.mesh", "Accept-Encoding": "identity"}
-    if subject is not None:
-        headers["x-subject"] = subject
-    if cause.causation is not None:
-        headers["x-request-id"] = cause.causation
-    if cause.traceparent is not None:
-        headers["traceparent"] = cause.traceparent
-    return headers
+    lines = [f"GET {path} HTTP/1.1", f"Host: {service}.mesh"]
+    if not _UNSAFE.isdisjoint(path):
+        raise MeshError(f"a path of {service} must be percent-encoded before it is asked for")
+    for name, value in (("x-subject", subject), ("x-request-id", cause.causation), ("traceparent", cause.traceparent)):
+        if value is not None:
+            if "\r" in value or "\n" in value:
+                raise MeshError(f"{name} of a call to {service} has a line break")
+            lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -162,3 +162,9 @@ def test_services_of_one_process_reach_each_other(tmp_path: Path) -> None:
     with running_shop(tmp_path, cards={"all": [toy_service.CARD]}) as shop:
         toy = shop.context("toy")
         assert toy.mesh.get("toy", "/v1/counts/a").json() == {"value": 0}
+
+
+@pytest.mark.parametrize(("path", "subject"), [("/a b", None), ("/a\r\nx: y", None), ("/", "jane\r\nx-role: admin")])
+def test_nothing_can_be_smuggled_into_a_call(path: str, subject: str | None) -> None:
+    with pytest.raises(MeshError):
+        HttpMesh(lambda service: ("127.0.0.1", 9)).get("orders", path, subject=subject)
