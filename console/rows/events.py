@@ -57,9 +57,15 @@ def event_row(event: "TailEvent") -> Row:
         Span(f"{f.clock(event.at)} ", "dim"),
         Span(fit(safe(short_type(event.type)), 24) + " ", tone(event.type)),
         Span(fit(subject[-8:] if len(subject) > 14 else subject, 8) + " ", "strong"),
-        Span(safe(event.summary, 300), "plain"),
+        Span(safe(_news(event), 300)),
     )
     return Row(key(event), line)
+
+
+def _news(event: "TailEvent") -> str:
+    """The summary without the ids that the row shows already."""
+    known = tuple(f"={name}" for name in (event.subject, event.correlation) if name)
+    return " ".join(word for word in event.summary.split(" ") if not word.endswith(known)) if known else event.summary
 
 
 def explain(event: "TailEvent") -> tuple[Line, Line]:

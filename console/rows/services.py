@@ -161,7 +161,8 @@ def _peak(view: "ServiceView", _: int) -> Span:
         return Span(f.NOTHING, "dim")
     at = f"@{f.hour(view.forecast_peak_at)}" if view.forecast_peak_at else ""
     over = view.forecast_peak > view.replica_capacity * max(view.desired, 1)
-    return Span(f"{f.count(view.forecast_peak)}{at}", "warn" if over else "plain")
+    number = "<1" if 0.05 <= view.forecast_peak < 1 else f.count(view.forecast_peak)
+    return Span(f"{number}{at}", "warn" if over else "plain")
 
 
 def _latency(percentile: str) -> "Callable[[ServiceView, int], Span]":

@@ -106,7 +106,7 @@ def _needs(view: "StackView", width: int, incidents: int) -> Line:
     if dead:
         names = ", ".join(safe(part.name).upper() for part in dead)
         spans.append(Span(f"{names} DOWN", "bad", "show_pane('parts')"))
-        spans.append(Span(f" {safe(dead[0].because)}  " if not name else "  ", "plain"))
+        spans.append(Span("  " if name or not dead[0].because else f": {safe(dead[0].because)}  ", "plain"))
     if incidents:
         spans.append(
             Span(f"{incidents} open incident{'s' if incidents > 1 else ''} (i)  ", "bad", "show_pane('parts')")
@@ -144,6 +144,8 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
     if signs.rows is None:
         said = f"shop today: {safe(signs.trouble)}" if signs.trouble else "shop today: asking analytics…"
         return (Span(fit(said, width).rstrip(), "bad" if signs.trouble else "dim"),)
+    if not signs.rows and not signs.trouble:
+        return (Span("shop today: no session and no order yet", "dim"),)
     by_metric = {str(row.get("metric")): row for row in signs.rows}
     line: list[Span] = [Span("today ", "dim")]
     if signs.trouble and signs.read_at:

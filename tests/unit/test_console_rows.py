@@ -161,7 +161,7 @@ def test_vital_signs_fit_and_say_what_they_are_compared_with() -> None:
     assert "revenue GBP 12,345 ▲12%" in wide
     assert "conv 2.4%" in wide
     assert wide.endswith("vs a week ago")
-    assert len(plain(stack.vitals(stack.Vitals(VITALS, NOW), "GBP", NOW, 78))) <= 78
+    assert len(plain(stack.vitals(stack.Vitals(VITALS, NOW), "GBP", NOW, 78)).rstrip()) <= 78
 
 
 def test_old_vital_signs_say_so_and_none_say_why() -> None:
@@ -271,3 +271,18 @@ def test_read_only_binds_no_dangerous_action() -> None:
 def test_no_key_is_bound_twice_in_a_scope() -> None:
     floor_and_list = [key for action in registry.ACTIONS for key in action.keys.split(",")]
     assert len(floor_and_list) == len(set(floor_and_list))
+
+
+def test_an_event_row_does_not_repeat_the_order_it_names() -> None:
+    event = tail_event(1, summary="order_id=0190-order-0001 total_minor=45 lines=2")
+    line = plain(events.event_row(event).line)
+    assert "total_minor=45 lines=2" in line
+    assert "order_id" not in line
+
+
+def test_a_shop_without_a_shopper_says_so() -> None:
+    assert "no session and no order yet" in plain(stack.vitals(stack.Vitals([], NOW), "GBP", NOW, 78))
+
+
+def test_a_peak_below_one_is_not_shown_as_none() -> None:
+    assert "<1@" in plain(services.table([service("orders", forecast_peak=0.4)], 79)[0].line)
