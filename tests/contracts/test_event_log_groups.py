@@ -143,13 +143,14 @@ def test_nothing_is_lost_while_members_come_go_and_die(place: Place) -> None:
     log, topic = place.open(), place.topic.name
     told = [Told(place.run("consume", place.group))]
     until(lambda: "ready" in told[0].lines)
-    for step in range(3):
+    steps = 4 if place.embedded else 2
+    for step in range(steps):
         log.append(topic, numbered(step * 200, 100))
         told.append(Told(place.run("consume", place.group)))
         until(lambda: "ready" in told[-1].lines)
         log.append(topic, numbered(step * 200 + 100, 100))
         told[step].process.kill()
-    until(lambda: len({value for one in told for value in one.values()}) == 600)
+    until(lambda: len({value for one in told for value in one.values()}) == steps * 200)
     for one in told:
         by_partition: dict[int, list[int]] = defaultdict(list)
         for partition, position in one.positions():

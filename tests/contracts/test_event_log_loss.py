@@ -11,6 +11,7 @@ from kafka.structs import OffsetAndMetadata
 from shop_stack.errors import ForeignLog, LogUnavailable, PositionPastEnd
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import Record, check_log_id
+from shop_stack.eventlog.loss import LostTail, lost_tails
 from shop_stack.events.topics import Topic
 from tests.brokers import Broker
 from tests.contracts.event_log_places import Place, drain, positions_after, read_all, settle
@@ -80,6 +81,30 @@ def test_an_embedded_logs_lost_tail_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(PositionPastEnd):
             log.read("trial", 0, 50)
         assert log.lag("readers") == {("trial", 0): 0}
+        assert lost_tails(log) == [LostTail("readers", "trial", 0, position=50, end=kept)]
+
+
+@pytest.mark.embedded
+def test_a_whole_log_has_lost_nothing(tmp_path: Path) -> None:
+    with filled(tmp_path / "log") as log:
+        assert lost_tails(log) == []
+
+
+@pytest.mark.embedded
+def test_sockets_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    place = Place.at(f"embedded:{tmp_path / 'log'}")
+    sockets = tmp_path / "log" / "wake" / "sockets"
+    process = place.run("consume", place.group)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    assert len(list(sockets.iterdir())) == 1
+    process.kill()
+    process.wait()
+    log = place.open()
+    assert list(sockets.iterdir()) == []
+    log.append(place.topic.name, [Record("k", b"")])
+    assert list((tmp_path / "log" / "wake" / place.topic.name).iterdir()) == []
+    place.close()
 
 
 @pytest.mark.embedded

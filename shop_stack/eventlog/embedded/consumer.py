@@ -100,9 +100,11 @@ class EmbeddedConsumer:
         if self._closed:
             return
         self._closed = True
-        self._group.leave(self._member.name)
-        self._member.close()
-        self._listener.close()
+        try:
+            self._group.leave(self._member.name)
+        finally:
+            self._member.close()
+            self._listener.close()
         self._channels.send(self._channel, self._channel.encode())
 
     def _join(self) -> None:

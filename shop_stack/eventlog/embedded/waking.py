@@ -5,6 +5,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,6 +25,7 @@ class Channels:
         if len(self.base) + _LONGEST_NAME > _ADDRESS_LIMIT:  # a socket's address has 108 bytes
             self._handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
             self.base = f"/proc/self/fd/{self._handle}"
+        self._sweep()
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
         self._known: dict[str, tuple[int, list[str]]] = {}
@@ -63,13 +65,22 @@ class Channels:
             self._known[channel] = (changed, addresses)
         return addresses
 
+    def _sweep(self) -> None:
+        """Remove the sockets of processes that were killed; the links to them go when they are next sent to."""
+        for name in os.listdir(f"{self.base}/sockets"):
+            try:
+                os.kill(int(name.partition("-")[0]), 0)
+            except ProcessLookupError:
+                with suppress(OSError):
+                    os.unlink(f"{self.base}/sockets/{name}")
+            except (PermissionError, ValueError):
+                continue
+
     def _forget(self, channel: str, address: str) -> None:
         name = address.rpartition("/")[2]
         for stale in (address, f"{self.base}/sockets/{name}"):
-            try:
+            with suppress(OSError):
                 os.unlink(stale)
-            except OSError:
-                continue
 
 
 class Listener:
@@ -127,7 +138,5 @@ class Listener:
 
     @staticmethod
     def _remove(path: str) -> None:
-        try:
+        with suppress(OSError):
             os.unlink(path)
-        except OSError:
-            return
