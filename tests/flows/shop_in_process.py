@@ -11,6 +11,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -56,8 +57,9 @@ def wait_until(holds: Callable[[], Any], what: str = "the condition", patience_s
 class ServedGroup:
     """A group behind a real HTTP server on a thread of this process."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, pool: ThreadPoolExecutor) -> None:
         self.group = group
+        self._pool = pool
         self.listener = host.bind()
         self.port: int = self.listener.getsockname()[1]
         self._server: host.Server | None = None
@@ -68,7 +70,7 @@ class ServedGroup:
         assert self._serving.wait(PATIENCE_S)
 
     def _run(self) -> None:
-        set_asyncio_executor(self.group.pool)  # groups of one process share the last one's pool
+        set_asyncio_executor(self._pool)  # one for the process: wide enough for groups that wait for each other
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
@@ -178,9 +180,10 @@ def running_shop(
         log = leaving.enter_context(contextlib.closing(open_log(settings)))
         shop = Shop(settings, the_stack, log)
         leaving.callback(shop.client.close)
+        pool = leaving.enter_context(ThreadPoolExecutor(64, thread_name_prefix="worker"))
         mesh = HttpMesh(lambda service: ("127.0.0.1", shop.groups[service].port))
         for group_name, group_cards in groups.items():
-            served = ServedGroup(Group(group_cards, settings, the_stack, mesh, clock))
+            served = ServedGroup(Group(group_cards, settings, the_stack, mesh, clock), pool)
             leaving.callback(served.stop)
             shop.groups.update({card.name: served for card in group_cards})
             served.group.start(log, f"{group_name}-1")
