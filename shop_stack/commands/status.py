@@ -85,17 +85,21 @@ def _show(answer: dict[str, Any], observation: Observation) -> None:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("service", "ready", "replicas", "note"):
-        table.add_column(column, no_wrap=column != "note")
+    table.add_column("service", no_wrap=True, min_width=15)
+    table.add_column("ready", no_wrap=True, min_width=8)
+    table.add_column("replicas")
     for service in answer["services"]:
         replicas = ", ".join(f"{one['name']} {one['state']} {one['pid']}" for one in service["replicas"])
-        notes = "; ".join(one["note"] for one in service["replicas"] if one["note"])
         count = Text(f"{service['ready']}/{service['desired']}")
-        table.add_row(Text(service["name"]), count, Text(replicas or "none"), Text(plain(notes)))
+        table.add_row(Text(service["name"]), count, Text(replicas or "none"))
     for part in observation.parts:
-        table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)), Text(plain(part.note)))
+        table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)))
     console = Console()
     console.print(table)
+    replicas_seen = [replica for group in observation.groups for replica in group.replicas]
+    for one in (*replicas_seen, *observation.parts):
+        if one.note:
+            console.print(Text(f"{one.name}: {plain(one.note)}", style="yellow"))
     if "memory" in answer:
         console.print(Text(f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS, shared pages divided)"))
     console.print(Text(f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"))

@@ -1,5 +1,6 @@
 """The supervisor with the whole stack: scaled, wounded, killed and recovered, while requests go on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -59,7 +60,11 @@ def runtime(home: Home) -> SupervisorRuntime:
 
 def processes_of(home: Home) -> list[list[str]]:
     """The command lines of every process that was started for this home, by environment or working folder."""
-    return [process.cmdline() for process in running_for(home)]
+    found = []
+    for process in running_for(home):
+        with contextlib.suppress(psutil.Error):
+            found.append(process.cmdline())
+    return found
 
 
 def running_for(home: Home) -> list[psutil.Process]:
