@@ -50,3 +50,18 @@ def test_one_simulated_order_in_eight_is_learnt_from_and_every_other_order():
     share = sum(rules.learns_from(order, "simulated") for order in orders) / len(orders)
     assert share == pytest.approx(1 / rules.SIMULATED_ONE_IN, abs=0.03)
     assert all(rules.learns_from(order, "imported") for order in orders)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "oldest_s", "newest_s", "due"),
+    [
+        (0, 100, 100, False),
+        (1, 2, 2, True),  # quiet
+        (500, 5, 0, False),  # more is coming
+        (500, 31, 0, True),  # and has been for long
+        (rules.MAX_FOLD, 0, 0, True),
+    ],
+)
+def test_baskets_are_counted_many_at_once_or_in_a_quiet_moment(waiting: int, oldest_s: int, newest_s: int, due: bool):
+    now = 1_000_000_000
+    assert rules.fold_is_due(waiting, now - oldest_s * 1_000_000, now - newest_s * 1_000_000, now) is due

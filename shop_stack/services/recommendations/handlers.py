@@ -15,7 +15,6 @@ from shop_stack.hosting.service import ServiceContext, Transaction
 from shop_stack.services.answers import to_us
 from shop_stack.services.recommendations import rules, store
 
-_BASKETS_AT_ONCE = 1000
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
@@ -111,15 +110,15 @@ def learn_past_order(transaction: Transaction, event: Envelope[PastOrderRecorded
 def _keep(transaction: Transaction, order_id: str, lines: Sequence[Line]) -> None:
     held = rules.basket(order_id, (line.product_id for line in lines))
     if held:
-        store.add_basket(transaction.connection, held)
+        store.add_basket(transaction.connection, held, to_us(transaction.now))
 
 
 def fold_baskets(context: ServiceContext) -> bool:
     """Timer: count the oldest baskets into products and their neighbours."""
     with context.read() as connection:
-        if not store.baskets_wait(connection):
+        if not rules.fold_is_due(*store.waiting(connection), to_us(context.now())):
             return False
     with context.write() as transaction:
-        baskets = store.take_baskets(transaction.connection, _BASKETS_AT_ONCE)
+        baskets = store.take_baskets(transaction.connection, rules.MAX_FOLD)
         store.count(transaction.connection, *rules.counted(baskets))
-    return len(baskets) == _BASKETS_AT_ONCE
+    return len(baskets) == rules.MAX_FOLD

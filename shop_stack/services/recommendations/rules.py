@@ -8,6 +8,9 @@ from operator import itemgetter
 
 MAX_PRODUCTS = 10  # of one order; 45 pairs
 SIMULATED_ONE_IN = 8
+MAX_FOLD = 4000
+_QUIET_US = 1_000_000
+_LONGEST_WAIT_US = 30_000_000
 KEPT_NEIGHBOURS = 80
 _MOST_NEIGHBOURS = 2 * KEPT_NEIGHBOURS
 
@@ -27,6 +30,17 @@ def basket(order_id: str, product_ids: Iterable[str]) -> list[str]:
         drawn = sorted(different, key=lambda product_id: zlib.crc32(f"{order_id}/{product_id}".encode()))
         different = set(drawn[:MAX_PRODUCTS])
     return sorted(different)
+
+
+def fold_is_due(waiting: int, oldest_us: int, newest_us: int, now_us: int) -> bool:
+    """Whether waiting baskets are to be counted now: many at once are cheaper, but a quiet moment is good for any.
+
+    A fold rewrites the row of every product it meets, so that counting a stream in small pieces costs several times
+    as much.
+    """
+    if waiting == 0:
+        return False
+    return waiting >= MAX_FOLD or now_us - newest_us >= _QUIET_US or now_us - oldest_us >= _LONGEST_WAIT_US
 
 
 def counted(baskets: Sequence[Sequence[str]]) -> tuple[Counter[str], dict[str, Counter[str]]]:

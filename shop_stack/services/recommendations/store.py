@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Float,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     select,
     update,
 )
@@ -31,6 +33,7 @@ _baskets = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("products", Text, nullable=False),
+    Column("kept_us", BigInteger, nullable=False),
 )
 _products = Table(
     "products",
@@ -46,6 +49,7 @@ _names = msgspec.json.Decoder(list[str])
 _counts = msgspec.json.Decoder(dict[str, int])
 _IDS_AT_ONCE = 500
 _add_basket = _baskets.insert()
+_waiting = select(func.count(), func.min(_baskets.c.kept_us), func.max(_baskets.c.kept_us)).select_from(_baskets)
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,23 @@ class Neighbour:
     orders: int
 
 
-def add_basket(connection: Connection, product_ids: list[str]) -> None:
-    """Keep a basket until it is counted; about 20 us."""
-    connection.execute(_add_basket, {"products": msgspec.json.encode(product_ids).decode()})
+def add_basket(connection: Connection, product_ids: list[str], now_us: int) -> None:
+    """Keep a basket until it is counted."""
+    connection.execute(_add_basket, {"products": msgspec.json.encode(product_ids).decode(), "kept_us": now_us})
 
 
 def take_baskets(connection: Connection, at_most: int) -> list[list[str]]:
     """Remove the oldest baskets and return them."""
-    rows = connection.execute(select(_baskets).order_by(_baskets.c.id).limit(at_most)).all()
+    rows = connection.execute(select(_baskets.c.id, _baskets.c.products).order_by(_baskets.c.id).limit(at_most)).all()
     if rows:
         connection.execute(delete(_baskets).where(_baskets.c.id <= rows[-1][0]))
     return [_names.decode(row[1]) for row in rows]
 
 
-def baskets_wait(connection: Connection) -> bool:
-    """Whether any basket is not counted yet."""
-    return connection.execute(select(_baskets.c.id).limit(1)).first() is not None
+def waiting(connection: Connection) -> tuple[int, int, int]:
+    """How many baskets are not counted yet, and when the oldest and the newest were kept (0 when there is none)."""
+    row = connection.execute(_waiting).one()
+    return int(row[0]), int(row[1] or 0), int(row[2] or 0)
 
 
 def name_product(connection: Connection, product_id: str, name: str, popularity: float) -> None:
