@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from shop_stack.runtime.interface import Observation
 
 LOOP_RESTARTS = 3
 LOOP_WINDOW_S = 60.0
+_LONGEST_ERROR = 200
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,24 @@ def _restarts(observation: Observation) -> dict[str, dict[str, int]]:
 
 
 def stopped_troubles(snapshot: Snapshot) -> list[Trouble]:
-    """One trouble for each stopped aggregate that replicas report."""
-    return [_stopped(service, one) for service, report in snapshot.reports.items() for one in report.stopped]
+    """One trouble for each service and topic of which replicas report stopped aggregates, however many there are."""
+    stopped: dict[tuple[str, str], list[Stopped]] = {}
+    for service, report in snapshot.reports.items():
+        for one in report.stopped:
+            stopped.setdefault((service, one.topic), []).append(one)
+    return [_stopped(service, topic, some) for (service, topic), some in stopped.items()]
 
 
-def _stopped(service: str, one: Stopped) -> Trouble:
+def _stopped(service: str, topic: str, some: Sequence[Stopped]) -> Trouble:
+    first, *others = some
+    error = (first.error.splitlines() or [""])[0][:_LONGEST_ERROR]
+    more = f" and {len(others)} more" if others else ""
+    waiting = sum(one.parked for one in some)
     summary = (
-        f"{service} stopped {one.aggregate}: an event of {one.topic} cannot be handled ({one.error}); "
-        f"{one.parked} wait behind it, its neighbours flow"
+        f"{service} stopped {first.aggregate}{more}: an event of {topic} cannot be handled ({error}); "
+        f"{waiting} events wait behind it, the neighbours flow"
     )
-    about = f"stopped_aggregate/{service}/{one.topic}/{one.aggregate}"
-    return Trouble(about, "stopped_aggregate", service, summary, one.aggregate)
+    return Trouble(f"stopped_aggregate/{service}/{topic}", "stopped_aggregate", service, summary, first.aggregate)
 
 
 class Incidents:
@@ -103,6 +111,8 @@ class Incidents:
             for about, trouble in there.items():
                 if about not in self._open:
                     self._raise(trouble, now)
+                elif trouble.summary != self._open[about].summary:
+                    self._retell(trouble, now)
             for about in [about for about in self._open if about not in there and not about.startswith("event/")]:
                 self._resolve(about, now)
 
@@ -141,6 +151,12 @@ class Incidents:
         with self._store.write(now) as t:
             t.save_incident(view, trouble.about)
             t.publish(event, view.incident_id)
+        self._open[trouble.about] = view
+
+    def _retell(self, trouble: Trouble, now: datetime) -> None:
+        view = msgspec.structs.replace(self._open[trouble.about], summary=trouble.summary)
+        with self._store.write(now) as t:
+            t.save_incident(view, trouble.about)
         self._open[trouble.about] = view
 
     def _resolve(self, about: str, now: datetime) -> None:

@@ -29,7 +29,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
     `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
     the capacity of the ready replicas. `because` says in words why `health` is not ok. `forecast_peak` is in
-    requests a second: the highest mean of the coming hour, at `forecast_peak_at`.
+    requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `stopped_aggregates` names
+    the first 100.
     """
 
     name: str

@@ -21,6 +21,7 @@ from shop_stack.stack import ServiceSpec, Stack
 
 _HEALTH_S = 30.0
 _SPARK = 60
+_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Views:
             forecast_peak=peak.mean if peak else None,
             forecast_peak_at=peak.at if peak else None,
             outbox_age_s=report.outbox_age_s,
-            stopped_aggregates=report.stopped_names,
+            stopped_aggregates=report.stopped_names[:_NAMED],
         )
 
     def _health(self, spec: ServiceSpec, snapshot: Snapshot, group: Group, now: datetime) -> tuple[Health, str]:

@@ -31,6 +31,7 @@ from shop_stack.operations.client import OperationsClient
 from shop_stack.operations.history import Moment
 from shop_stack.operations.log_link import KEPT_SAMPLES
 from shop_stack.operations.model import RestartRequest, ScaleRequest
+from shop_stack.operations.replica_reports import Report, Stopped
 from shop_stack.operations.sampling import Snapshot
 from shop_stack.settings import Settings
 from tests.operations_stand import Stand, make_home, until
@@ -261,6 +262,25 @@ def test_a_crash_loop_is_an_incident_until_it_ends(stand: Stand) -> None:
     assert (incident.resolved_at is not None, incident.acknowledged_by) == (True, "anna")
     stand.engine.link.turn()
     assert [type(e.data) for e in published(stand, "ops.incidents")] == [IncidentOpened, IncidentResolved]
+
+
+def test_stopped_aggregates_of_a_topic_are_one_incident(stand: Stand) -> None:
+    now = datetime.now(UTC)
+
+    def snapshot(number: int) -> Snapshot:
+        stopped = tuple(Stopped("orders", "shop.payments", f"o-{n}", "KeyError: 'x'\nmore", 2) for n in range(number))
+        return Snapshot(observation=stand.runtime.observe(), reports={"orders": Report(0.0, stopped)})
+
+    stand.engine.incidents.watch(snapshot(1), now)
+    stand.engine.incidents.watch(snapshot(300), now)
+    [incident] = stand.engine.store.incidents()
+    assert incident.summary == (
+        "orders stopped o-0 and 299 more: an event of shop.payments cannot be handled (KeyError: 'x'); "
+        "600 events wait behind it, the neighbours flow"
+    )
+    stand.engine.incidents.watch(snapshot(0), now)
+    [incident] = stand.engine.store.incidents()
+    assert incident.resolved_at == now
 
 
 def test_a_changed_audit_record_is_found(stand: Stand) -> None:
