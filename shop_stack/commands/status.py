@@ -96,10 +96,11 @@ def _show(answer: dict[str, Any], observation: Observation) -> None:
         table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)))
     console = Console()
     console.print(table)
-    replicas_seen = [replica for group in observation.groups for replica in group.replicas]
-    for one in (*replicas_seen, *observation.parts):
-        if one.note:
-            console.print(Text(f"{one.name}: {plain(one.note)}", style="yellow"))
+    notes = [(replica.name, replica.note) for group in observation.groups for replica in group.replicas]
+    notes += [(part.name, part.note) for part in observation.parts]
+    for name, note in notes:
+        if note:
+            console.print(Text(f"{name}: {plain(note)}", style="yellow"))
     if "memory" in answer:
         console.print(Text(f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS, shared pages divided)"))
     console.print(Text(f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"))
