@@ -1,29 +1,18 @@
-"""The console driven by its keys against a real HTTP server in the operations API's shapes."""
+"""What the console shows, driven by its keys against a real HTTP server in the operations API's shapes."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Input
 
-from console.app import ConsoleApp
-from console.rows import plain
 from console.screens.floor import Floor
 from console.screens.help import Help
 from console.screens.journey import JourneyScreen
-from console.screens.restart import RestartDialog
-from console.screens.scale import ScaleDialog
-from console.screens.story import Story
 from console.widgets.lines import Lines
 from shop_stack.operations.model import IncidentView
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, part, service, slow, tail_event
+from tests.screens.console_driver import console, floor_of, says, shown, until
+from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, part, slow, tail_event
 
 pytestmark = pytest.mark.embedded
 
@@ -46,37 +35,6 @@ def fake(tmp_path: Path, state: State) -> Iterator[FakeOperations]:
     """The server, with a home folder that leads to it."""
     with FakeOperations(tmp_path / "home", state) as server:
         yield server
-
-
-def shown(app: ConsoleApp) -> str:
-    """What the terminal shows."""
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-
-
-async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for a condition; fail with the screen when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not come within {seconds:.0f} s:\n{shown(pilot.app)}")  # type: ignore[arg-type]
-        await asyncio.sleep(0.02)
-        await pilot.pause()
-
-
-@asynccontextmanager
-async def console(
-    home: Path, size: tuple[int, int] = (80, 24), wait: str = "payments", **options: Any
-) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
-    """The console at work, once `wait` can be read on it."""
-    app = ConsoleApp(home, **options)
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: wait in shown(app))
-        yield app, pilot
-
-
-def says(app: ConsoleApp, *words: str) -> Callable[[], bool]:
-    """Whether all these words are on the screen."""
-    return lambda: all(word in shown(app) for word in words)
 
 
 async def test_at_80x24_everything_an_operator_needs_is_on_one_screen(fake: FakeOperations) -> None:
@@ -108,7 +66,7 @@ async def test_at_160x48_every_pane_is_there_at_once(fake: FakeOperations) -> No
 
 async def test_it_begins_at_the_worst_service_and_comes_back_by_key(fake: FakeOperations) -> None:
     async with console(fake.home) as (app, pilot):
-        floor = _floor(app)
+        floor = floor_of(app)
         assert floor.services.selected == "payments"
         await pilot.press("g")
         assert floor.services.selected == "storefront"
@@ -116,104 +74,6 @@ async def test_it_begins_at_the_worst_service_and_comes_back_by_key(fake: FakeOp
         assert floor.services.selected == "customers"
         await pilot.press("exclamation_mark")
         assert floor.services.selected == "payments"
-
-
-async def test_a_stranger_scales_the_slow_service_and_reads_the_verdict(fake: FakeOperations, state: State) -> None:
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("s")
-        await until(pilot, says(app, "scale payments", "1 → 3", "used 92% → 31%", "912ms → 120ms", "p95 should fall"))
-        assert state.asked == []
-        await pilot.press("up")
-        await until(pilot, says(app, "1 → 4", "used 92% → 23%"))
-        await pilot.press("down", "enter")
-        await until(pilot, says(app, "applied in", "measuring for 60 s"))
-        what, name, body = state.asked[0]
-        assert (what, name, body["replicas"]) == ("scale", "payments", 3)
-        assert "p95 912 ms" in body["reason"]
-        await until(pilot, says(app, "✔ HELPED", "p95 fell from 912 ms to 110 ms, as promised"))
-        assert len(state.asked) == 1
-        await pilot.press("a", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Story))
-        await until(pilot, says(app, "promised", "before", "after", "over 60 s", "because"))
-
-
-async def test_scaling_needs_a_reason_and_esc_does_nothing(fake: FakeOperations, state: State) -> None:
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("s")
-        await until(pilot, lambda: isinstance(app.screen, ScaleDialog))
-        app.screen.query_one("#reason", Input).value = "  "
-        await pilot.press("enter")
-        await until(pilot, says(app, "a reason is needed"))
-        await pilot.press("escape")
-        assert isinstance(app.screen, Floor)
-        assert state.asked == []
-
-
-async def test_a_refused_scaling_stays_open_and_says_why(fake: FakeOperations, state: State) -> None:
-    state.refuse = "orders is being scaled already; wait for it"
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("s")
-        await until(pilot, says(app, "p95 should fall"))
-        await pilot.press("enter")
-        await until(pilot, says(app, "is being scaled already"))
-        assert isinstance(app.screen, ScaleDialog)
-
-
-async def test_the_number_stays_within_its_bounds(fake: FakeOperations) -> None:
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("s")
-        await until(pilot, lambda: isinstance(app.screen, ScaleDialog))
-        await pilot.press(*["plus"] * 9)
-        assert isinstance(app.screen, ScaleDialog)
-        assert app.screen.replicas == 8
-        await pilot.press(*["minus"] * 12)
-        assert app.screen.replicas == 1
-
-
-async def test_stopping_a_service_needs_a_second_confirmation(fake: FakeOperations, state: State) -> None:
-    state.change("payments", lambda view: msgspec.structs.replace(view, min_replicas=0, recommended=0))
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("s")
-        await until(pilot, says(app, "1 → 0", "used 92%"))
-        await pilot.press("enter")
-        await until(pilot, says(app, "stops answering. Enter once more"))
-        assert state.asked == []
-        await pilot.press("enter")
-        await until(pilot, lambda: bool(state.asked))
-        assert state.asked[0][2]["confirm_zero"] is True
-
-
-async def test_restart_asks_which_replica_and_why(fake: FakeOperations, state: State) -> None:
-    async with console(fake.home) as (app, pilot):
-        await pilot.press("r")
-        await until(pilot, lambda: isinstance(app.screen, RestartDialog))
-        await until(pilot, says(app, "one after another"))
-        await pilot.press("down")
-        await until(pilot, says(app, "payments-1", "pid 4242"))
-        await pilot.press("tab", *"leak")
-        await pilot.press("enter")
-        await until(pilot, lambda: bool(state.asked))
-        assert state.asked == [("restart", "payments", {"reason": "leak", "replica": "payments-1"})]
-
-
-async def test_a_viewer_sees_all_and_is_told_why_not(fake: FakeOperations, state: State) -> None:
-    state.role = "viewer"
-    async with console(fake.home, role="viewer") as (app, pilot):
-        await until(pilot, says(app, "as viewer", "(s scale)", "(r restart)"))
-        await pilot.press("s")
-        await until(pilot, says(app, "your role is viewer; scaling and restarting need the role operator"))
-        assert isinstance(app.screen, Floor)
-
-
-async def test_read_only_offers_nothing_dangerous(fake: FakeOperations, state: State) -> None:
-    async with console(fake.home, read_only=True) as (app, pilot):
-        await until(pilot, says(app, "as read-only"))
-        assert "scale" not in shown(app).splitlines()[-1]
-        await pilot.press("s", "r")
-        assert isinstance(app.screen, Floor)
-        await app.run_action("scale", default_namespace=app.screen)
-        await until(pilot, says(app, "changes nothing"))
-        assert state.asked == []
 
 
 async def test_dead_parts_are_named_while_the_rest_works(fake: FakeOperations, state: State) -> None:
@@ -241,7 +101,7 @@ async def test_an_open_incident_is_counted_and_listed(fake: FakeOperations, stat
 
 async def test_silence_is_said_with_its_age_and_ends_by_itself(fake: FakeOperations, state: State) -> None:
     async with console(fake.home) as (app, pilot):
-        floor = _floor(app)
+        floor = floor_of(app)
         state.silent = True
         await until(pilot, lambda: bool(floor.reading.trouble))
         assert "payments" in shown(app)
@@ -280,7 +140,7 @@ async def test_events_are_filtered_paused_and_followed(fake: FakeOperations, sta
     async with console(fake.home) as (app, pilot):
         await until(pilot, says(app, "payment.declined", "order.placed"))
         await pilot.press("slash", *"declined")
-        await until(pilot, lambda: len(_floor(app).tail.rows) == 1)
+        await until(pilot, lambda: len(floor_of(app).tail.rows) == 1)
         await pilot.press("enter")
         await until(pilot, says(app, "events 1 of 3 with “declined”"))
         await pilot.press("space")
@@ -297,7 +157,7 @@ async def test_events_are_filtered_paused_and_followed(fake: FakeOperations, sta
 async def test_the_tail_is_a_ring_and_keeps_the_place_of_the_reader(fake: FakeOperations, state: State) -> None:
     state.events = [tail_event(i) for i in range(2500)]
     async with console(fake.home) as (app, pilot):
-        tail = _floor(app).tail
+        tail = floor_of(app).tail
         await until(pilot, lambda: len(tail.rows) == 2000)
         await pilot.press("e", "up", "up")
         chosen = tail.selected
@@ -357,39 +217,6 @@ async def test_help_lists_every_key(fake: FakeOperations) -> None:
         assert isinstance(app.screen, Floor)
 
 
-async def test_markup_in_data_is_text_wherever_it_is_clicked(fake: FakeOperations, state: State) -> None:
-    """The exploit of a customer whose name is an action: nothing in data may ever run one."""
-    state.change("orders", lambda view: service(EXPLOIT, EXPLOIT, health="degraded", because=EXPLOIT, recommended=3,
-                                                recommended_because=EXPLOIT, moves_with=[EXPLOIT]))  # fmt: skip
-    state.parts = [part(EXPLOIT, False, EXPLOIT)]
-    state.events = [
-        tail_event(i, EXPLOIT, subject=EXPLOIT, source=EXPLOIT, summary=EXPLOIT, correlation=None) for i in range(30)
-    ]
-    state.logs = [EXPLOIT] * 30
-    async with console(fake.home, (120, 34)) as (app, pilot):
-        await until(pilot, says(app, "payments: [@click=app", "gnp.exe· [@click=app", "![@click=app", "▸[@click=app"))
-        for y in range(33):
-            for x in (30, 90):
-                await pilot.click(offset=(x, y))
-                if not isinstance(app.screen, Floor):
-                    assert not isinstance(app.screen, ScaleDialog)
-                    await pilot.press("escape")
-        text = shown(app)
-        assert "\x1b" not in text
-        assert "\u202e" not in text
-        assert "\x07" not in text
-        assert state.asked == []
-
-
-async def test_the_mouse_does_what_keys_do(fake: FakeOperations) -> None:
-    async with console(fake.home) as (app, pilot):
-        await pilot.click("#services", offset=(5, 2))
-        assert _floor(app).services.selected == "customers"
-        keys = plain(app.screen.query_one("#keys", Lines).lines[0])
-        await pilot.click("#keys", offset=(keys.index("s scale") + 1, 0))
-        await until(pilot, says(app, "scale customers"))
-
-
 async def test_each_theme_is_readable_and_a_small_terminal_does_not_break(fake: FakeOperations) -> None:
     async with console(fake.home, (60, 16)) as (app, pilot):
         for _ in range(4):
@@ -403,16 +230,10 @@ async def test_each_theme_is_readable_and_a_small_terminal_does_not_break(fake: 
 
 async def test_a_repaint_without_news_draws_nothing(fake: FakeOperations) -> None:
     async with console(fake.home) as (app, _):
-        floor = _floor(app)
+        floor = floor_of(app)
         floor.paint()
         dirty = [widget for widget in floor.query(Lines) if widget._dirty_regions]
         before = [set(widget._dirty_regions) for widget in floor.query(Lines)]
         floor.paint_panes()
         floor.paint_why()
         assert [set(widget._dirty_regions) for widget in floor.query(Lines)] == before, dirty
-
-
-def _floor(app: ConsoleApp) -> Floor:
-    floor = app.screen_stack[0]
-    assert isinstance(floor, Floor)
-    return floor
