@@ -136,6 +136,8 @@ def test_the_readme_shows_the_tree_on_disk() -> None:
     readme = (ROOT / "README.md").read_text()
     tree = readme.split("<!-- tree -->")[1]
     shown = set(re.findall(r"^\s*([\w.]+(?:/[\w.]+)*/)\s", tree, re.M))
-    folders = {"/".join(p.relative_to(ROOT).parts[:2]) + "/" for p in MODULES if len(p.relative_to(ROOT).parts) > 2}
+    folders = {
+        "/".join(p.relative_to(ROOT).parts[:2]) + "/" for p in [*MODULES, *SQL] if len(p.relative_to(ROOT).parts) > 2
+    }
     on_disk = folders | {f"{floor}/" for floor in FLOORS} | {"tests/"}
     assert shown == on_disk

@@ -1,1 +1,0 @@
-"""Trials of the whole: the seeded simulation and chaos."""
