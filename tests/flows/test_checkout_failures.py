@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from shop_stack.envelope import Envelope
+from shop_stack.events import AuthorisationRequested
+from shop_stack.hosting.cards import card_of
+from shop_stack.hosting.group import Group
 from shop_stack.services.inventory.handlers import expire
 from shop_stack.services.orders.handlers import pass_deadlines
 from tests.flows.shop_at_work import ENDS, Shop, gaps, names, until
@@ -163,6 +167,19 @@ def test_a_compensation_that_does_not_finish_calls_for_a_person_and_then_takes_t
         until(lambda: is_stuck(shop, order_id), what="the incident")
     assert_undone(shop, order_id, "deadline")
     assert names(shop.events(order_id)).count("IncidentResolved") == 1
+
+
+def test_a_call_whose_process_died_before_making_it_is_made_by_another(shop: Shop) -> None:
+    died = Group([card_of("payments")], shop.settings, shop.stack, shop, clock=shop.clock)
+    wanted = AuthorisationRequested(order_id="orphan", customer_id="shopper", amount_minor=700)
+    event = Envelope(id="orphan-1", source="/orders", subject="orphan", time=shop.clock(), data=wanted, sequence=1)
+    with died.contexts["payments"].write() as transaction:
+        transaction.handle(event)
+    assert shop.ask("payments", "GET", "/v1/payments/orphan").json()["state"] == "wanted"
+    assert "orphan" not in shop.accounts()
+    shop.clock.forward(10)
+    until(lambda: shop.accounts().get("orphan", {}).get("authorised_minor") == 700, what="the call")
+    died.stop()
 
 
 def test_concurrent_orders_at_several_replicas_never_oversell(shop: Shop) -> None:

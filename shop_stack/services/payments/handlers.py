@@ -20,7 +20,7 @@ CALLS = "provider-calls"
 WORKERS = 8
 # Longer than the provider may take, so that two workers are at one call only after the first has died.
 _LEASE_S = provider.TIMEOUT_S + 3
-_HANDOVER = Handover(most=WORKERS)
+_HANDOVER = Handover(most=2 * WORKERS)
 
 
 class PaymentView(msgspec.Struct):

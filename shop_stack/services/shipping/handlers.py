@@ -22,7 +22,7 @@ LABELS = "labels"
 _ADDRESS_DEADLINE_S = 1.0
 WORKERS = 4
 _LEASE_S = 5.0
-_HANDOVER = Handover(most=WORKERS)
+_HANDOVER = Handover(most=2 * WORKERS)
 _DELIVERIES_AT_ONCE = 100
 
 
