@@ -7,11 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
+import msgspec
 
 RETRIES = 2
 _RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 _BACKOFF_S = (0.2, 0.8)
+_GOOD = ("200", "201", "202", "204")
 
 
 @dataclass
@@ -42,13 +44,18 @@ class ShopClient:
     """Calls the shop at `base_url` (the trial listener, which trusts X-Forwarded-For) for many shoppers."""
 
     def __init__(self, base_url: str, tally: Tally, connections: int = 64) -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=20)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=8.0, limits=limits, trust_env=False)
+        self._http = aiohttp.ClientSession(
+            base_url=base_url,
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=20),
+            timeout=aiohttp.ClientTimeout(total=8.0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
         self.tally = tally
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def get(self, shopper: Shopper, path: str, **parameters: Any) -> Any:
         """GET; the decoded body. Raises RequestFailed."""
@@ -70,33 +77,43 @@ class ShopClient:
     async def _call(
         self, shopper: Shopper, method: str, path: str, body: Any, key: str | None, parameters: dict[str, Any]
     ) -> Any:
-        headers = {"x-forwarded-for": shopper.address}
-        if shopper.token:
-            headers["authorization"] = f"Bearer {shopper.token}"
-        if key is not None:
-            headers["idempotency-key"] = key
+        headers = _headers(shopper, body, key)
+        content = None if body is None else msgspec.json.encode(body)
         started = time.perf_counter()
         reason = ""
+        answer = b""
         self.tally.requests += 1
         for attempt in range(RETRIES + 1):
             if attempt:
                 self.tally.retried += attempt == 1
                 await asyncio.sleep(_BACKOFF_S[attempt - 1])
             try:
-                answer = await self._http.request(method, path, json=body, headers=headers, params=parameters)
-            except httpx.HTTPError as error:
+                async with self._http.request(method, path, data=content, headers=headers, params=parameters) as got:
+                    answer = await got.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
                 reason = type(error).__name__
                 continue
-            reason = f"{method} {path.split('/')[2]} {answer.status_code}"
-            if answer.status_code not in _RETRY_STATUSES and not _twin_at_work(answer):
+            reason = f"{method} {path.split('/')[2]} {got.status}"
+            if got.status not in _RETRY_STATUSES and not _twin_at_work(got):
                 break
         self.tally.latencies_ms.append((time.perf_counter() - started) * 1000)
-        if not reason.endswith(("200", "201", "202", "204")):
+        if not reason.endswith(_GOOD):
             self.tally.failed += 1
             self.tally.failures[reason] += 1
             raise RequestFailed(reason)
-        return answer.json() if answer.content else None
+        return msgspec.json.decode(answer) if answer else None
 
 
-def _twin_at_work(answer: httpx.Response) -> bool:
-    return answer.status_code == 409 and "retry-after" in answer.headers
+def _headers(shopper: Shopper, body: Any, key: str | None) -> dict[str, str]:
+    headers = {"x-forwarded-for": shopper.address}
+    if body is not None:
+        headers["content-type"] = "application/json"
+    if shopper.token:
+        headers["authorization"] = f"Bearer {shopper.token}"
+    if key is not None:
+        headers["idempotency-key"] = key
+    return headers
+
+
+def _twin_at_work(answer: aiohttp.ClientResponse) -> bool:
+    return answer.status == 409 and "retry-after" in answer.headers

@@ -91,7 +91,7 @@ def _behave(home: Home, behaviour: Provider) -> None:
     try:
         answer = httpx.post(
             f"{read_endpoints(home).provider}/behaviour",
-            json=msgspec.to_builtins(behaviour),
+            json={name: value for name, value in msgspec.to_builtins(behaviour).items() if name != "seed"},
             timeout=5,
             trust_env=False,
         )
