@@ -24,7 +24,7 @@ class Retry:
 
 
 UNSEEN_ONLY = Retry(("connect-failure", "reset-before-request"), attempts=4, per_try_s=None)
-SAFE_TO_REPEAT = Retry(("connect-failure", "reset-before-request", "5xx"), attempts=4, per_try_s=3.0)
+SAFE_TO_REPEAT = Retry(("connect-failure", "reset-before-request", "5xx"), attempts=3, per_try_s=3.0)
 
 
 @dataclass(frozen=True)

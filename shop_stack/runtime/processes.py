@@ -53,13 +53,15 @@ class Process:
             return False
         return True
 
-    def usage(self) -> tuple[float, int]:
-        """CPU seconds since it started (with children that it waited for) and resident bytes."""
+    def usage(self, *, with_children: bool = True) -> tuple[float, int]:
+        """CPU seconds since it started (with children that it waited for, unless told not) and resident bytes."""
         try:
             if self._meter is None:
                 self._meter = psutil.Process(self.pid)
             times = self._meter.cpu_times()
-            spent = times.user + times.system + times.children_user + times.children_system
+            spent = times.user + times.system
+            if with_children:
+                spent += times.children_user + times.children_system
             self._usage = (spent, self._meter.memory_info().rss)
         except psutil.Error:
             pass

@@ -273,7 +273,7 @@ class Supervisor:
 
 
 def _process_part(name: str, process: Process) -> Part:
-    cpu_s, memory = process.usage()
+    cpu_s, memory = process.usage(with_children=False)  # those that have left were counted under their own names
     return Part(name=name, pid=process.pid, state="ready", restarts=0, cpu_s=cpu_s, memory_bytes=memory)
 
 
