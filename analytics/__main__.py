@@ -12,6 +12,7 @@ import uvicorn
 
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
+from analytics.lightness import keep_out
 from analytics.questions_api import Desk, make_app
 from analytics.warehouse import Warehouse
 from shop_stack.access import Verifier
@@ -25,6 +26,7 @@ from shop_stack.stack import read_stack
 def main() -> int:
     """Run until SIGTERM, or until the supervisor's pipe closes. The exit code is 1 when ingestion broke."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    keep_out("pandas")
     lifeline.follow(0)
     try:
         return serve(from_environment())

@@ -67,7 +67,7 @@ def _sales(task: Task, table: pa.Table) -> Iterator[ForecastMade]:
 
 def _daily(task: Task, days: dict[date, dict[str, Any]], imported: bool, zone: ZoneInfo) -> Iterator[ForecastMade]:
     yesterday = task.made_at.astimezone(zone).date() - timedelta(days=1)
-    first = min(days, default=yesterday)
+    first = min(days, default=yesterday) + timedelta(days=0 if imported else 1)  # the first day here may be a part
     last = max(days, default=yesterday) if imported else max([*days, yesterday])
     whole = [first + timedelta(days=n) for n in range((last - first).days + 1)] if days else []
     found = {name for name in ("simulated", "live") if any(row[name] for row in days.values())}

@@ -130,6 +130,8 @@ class Forecasting:
             self._child.kill()
             code = self._child.wait()
             self._child = None
+        if self._stopped:
+            return []
         if code != 0:
             raise FittingFailed(f"fitting {task.kind} ended with exit code {code}; its log says why")
         return _decode(written)

@@ -17,7 +17,7 @@ from shop_stack.errors import (
     PositionBelowStart,
     PositionPastEnd,
 )
-from shop_stack.eventlog.interface import EventLog, StoredRecord, TopicPartition
+from shop_stack.eventlog.interface import EventLog, StoredRecord, TopicPartition, check_position
 from shop_stack.events.topics import HISTORY, TOPICS
 
 _MOST_RECORDS = 10_000
@@ -27,6 +27,7 @@ _ROLL_ROWS_BEHIND = 50_000
 _ROLL_S = 60.0
 _WAIT_S = 1.0
 _RETRY_S = 2.0
+_LOOK_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,13 @@ class Ingest:
         self._rejected = warehouse.feed("incoming_rejected", REJECTED)
         self._rate = Rate()
         self._committed: list[tuple[int, int]] = []
-        self._fresh, self._fresh_since = 1, clock()
-        self._batch = int(warehouse.write(statement("ingest/last_batch"))[0][0] or 0)
+        self._fresh, self._fresh_since, self._behind = 1, clock(), False
+        self._batch = self._last_batch = int(warehouse.write(statement("ingest/last_batch"))[0][0] or 0)
         self._recent = RecentIds(self._newest_id())
         self._positions, at = self._kept_positions()
         self.watermark = Watermark(at=at, positions=self._nested())
         self._check_log()
+        self._looked_at = clock()
 
     def run(self, stop: threading.Event) -> None:
         """Ingest until `stop` is set; a transaction that began is finished.
@@ -79,9 +81,12 @@ class Ingest:
             try:
                 if self._log.wait(self._positions, _WAIT_S):
                     stop.wait(linger_s(self._rate.per_s))
-                    while self.step() >= _MOST_RECORDS and not stop.is_set():
-                        pass
+                    self.step()
+                    while self._behind and not stop.is_set():
+                        self.roll_up_when_due()
+                        self.step()
                 self.roll_up_when_due()
+                self._look_for_loss_when_due()
             except (ForeignLog, PositionPastEnd) as error:
                 self.halt(str(error))
             except (LogUnavailable, WarehouseError) as error:
@@ -95,13 +100,14 @@ class Ingest:
             self._rate.count(0, self._clock())
             return 0
         self._keep(records, skipped)
+        self._behind = len(records) >= _MOST_RECORDS
         return len(records)
 
     def roll_up_when_due(self) -> bool:
         """Add the fresh rows to the marts when they are many or old."""
         if not self._fresh:
             return False
-        many = _ROLL_ROWS_BEHIND if self._rate.per_s > _ROLL_ROWS else _ROLL_ROWS
+        many = _ROLL_ROWS_BEHIND if self._behind else _ROLL_ROWS
         if self._fresh < many and self._clock() - self._fresh_since < _ROLL_S:
             return False
         self.roll_up()
@@ -111,7 +117,7 @@ class Ingest:
         """Add the fresh rows to the marts, in one transaction."""
         with self._warehouse.transaction():
             self._count_delays()
-            self._warehouse.roll_up(self._batch)
+            self._warehouse.roll_up(self._last_batch)
         self._committed.clear()
         self._fresh = 0
 
@@ -122,8 +128,8 @@ class Ingest:
     def _say(self, halted: str | None = None, trouble: str | None = None) -> None:
         self.watermark = Watermark(self.watermark.at, self.watermark.positions, halted, trouble)
 
-    def _newest_id(self) -> str | None:
-        found = self._warehouse.write(statement("ingest/newest_id"))
+    def _newest_id(self, batch: int | None = None) -> str | None:
+        found = self._warehouse.write(statement("ingest/newest_id"), {"batch": batch})
         return found[0][0] if found else None
 
     def _kept_positions(self) -> tuple[dict[TopicPartition, int], datetime | None]:
@@ -138,6 +144,18 @@ class Ingest:
                 latest = at if latest is None else max(latest, at)
         return positions, latest
 
+    def _look_for_loss_when_due(self) -> None:
+        if self._clock() - self._looked_at >= _LOOK_S:
+            self._looked_at = self._clock()
+            self._look_for_loss()
+
+    def _look_for_loss(self) -> None:
+        """Raise PositionPastEnd where the log ends before what was read of it."""
+        for topic in self._log.topics():
+            for number, end in enumerate(self._log.ends(topic)):
+                if self._positions[(topic, number)] > end:
+                    check_position((topic, number), self._positions[(topic, number)], 0, end)
+
     def _check_log(self) -> None:
         known = self._warehouse.write("select log_id from log_identity")
         if not known:
@@ -147,6 +165,11 @@ class Ingest:
                 f"the warehouse was filled from log {known[0][0]}, and this log is {self._log.log_id}; "
                 f"bring the old log back, or move the folder `analytics` out of the home to fill it anew"
             )
+            return
+        try:
+            self._look_for_loss()
+        except PositionPastEnd as error:
+            self.halt(str(error))
 
     def _read(self) -> tuple[list[StoredRecord], list[Rejected]]:
         records: list[StoredRecord] = []
@@ -183,6 +206,7 @@ class Ingest:
         finally:
             if not kept:
                 self._positions, _ = self._kept_positions()
+        self._last_batch = self._batch
         now = self._clock()
         self._committed.append((self._batch, int(now * 1_000_000)))
         self._rate.count(len(records), now)
@@ -200,10 +224,9 @@ class Ingest:
                 self._write("keep_texts")
                 self._write("mark_repeats", {"ids": self._found_repeats()})
         except (ValueError, MalformedData):
-            self._batch -= 1
             self._keep_decoded(records, skipped)
         else:
-            self._recent.forget(self._newest_id())
+            self._recent.forget(self._newest_id(self._batch))
         finally:
             self._texts.table = TEXTS.empty_table()
 
@@ -223,7 +246,7 @@ class Ingest:
         self._write("keep_events")
 
     def _begin_batch(self, rejected: list[Rejected]) -> None:
-        self._batch += 1
+        self._batch = self._last_batch + 1
         if rejected:
             self._rejected.table = rejected_table(rejected)
             self._write("keep_rejected")

@@ -32,6 +32,7 @@ MARTS = (
 )
 STAGING = (
     "stg_orders_placed",
+    "stg_order_lines",
     "stg_order_ends",
     "stg_past_orders",
     "stg_past_minutes",
@@ -44,7 +45,8 @@ STAGING = (
 # and each asking thread runs its own statement.
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
-    "memory_limit": "384MB",
+    "memory_limit": "192MB",
+    "wal_autocheckpoint": "64MB",
     "enable_external_access": "false",
     "lock_configuration": "true",
 }

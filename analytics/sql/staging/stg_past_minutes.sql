@@ -4,12 +4,11 @@ select
     e.requests,
     e.errors,
     e.p95_ms,
-    e.sessions,
     coalesce(e.origin, 'simulated') as origin
 from (
     select
         time,
-        from_json(data, '{"requests":"MAP(VARCHAR, DOUBLE)","errors":"MAP(VARCHAR, DOUBLE)","p95_ms":"MAP(VARCHAR, DOUBLE)","sessions":"DOUBLE","origin":"VARCHAR"}') as e
+        from_json(data, '{"requests":"MAP(VARCHAR, DOUBLE)","errors":"MAP(VARCHAR, DOUBLE)","p95_ms":"MAP(VARCHAR, DOUBLE)","origin":"VARCHAR"}') as e
     from fresh_events
     where type = 'shop.history.past-minute.v1'
 )

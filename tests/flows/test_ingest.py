@@ -1,0 +1,224 @@
+"""Ingestion: every record once, repeats counted, halts said, and the warehouse equal to the log after kill -9."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics.ingest import Ingest
+from analytics.warehouse import Warehouse, WarehouseError
+from shop_stack.eventlog.embedded import EmbeddedLog
+from shop_stack.eventlog.interface import Record
+from shop_stack.events import OrderCompleted, OrderRejected
+from shop_stack.ids import imported_id
+from tests.analytics_stand import NOW, Stand, days_before, past_order, placed, record, stand
+
+pytestmark = pytest.mark.embedded
+WRITER = Path(__file__).with_name("ingest_process.py")
+
+
+def counted(made: Stand) -> tuple[int, int, int]:
+    """Rows kept, rows that count, rows rejected."""
+    return made.warehouse.ask(
+        "select count(*), count(*) filter (where not repeat), (select count(*) from rejected_records) from raw_events",
+        {},
+    ).rows[0]
+
+
+def test_every_record_is_kept_once_and_repeats_are_marked(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        twice = record(placed("o1"), NOW)
+        made.log.append("shop.orders", [twice, twice, record(placed("o2"), NOW)])
+        made.catch_up()
+        made.log.append("shop.orders", [twice])
+        made.catch_up()
+        assert counted(made) == (4, 2, 0)
+        assert sum(r["orders"] for r in made.ask("orders_by_minute")) == 2
+        made.ingest.roll_up()
+        made.check()
+
+
+def test_an_import_that_comes_again_in_bulk_counts_once(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        orders = [record(past_order(f"h{n}"), days_before(9), imported_id("file", str(n))) for n in range(1500)]
+        for _ in range(2):
+            made.log.append("shop.history", orders)
+            made.catch_up()
+        assert counted(made) == (3000, 1500, 0)
+        assert sum(r["orders"] for r in made.ask("revenue_by_day")) == 1500
+        made.check()
+
+
+@pytest.mark.parametrize("others", [2, 1500], ids=["small", "bulk"])
+def test_what_is_no_event_is_kept_with_its_position_and_reason(tmp_path: Path, others: int) -> None:
+    with stand(tmp_path) as made:
+        bad = [Record("k", b"{not json"), Record("k", b"{}"), Record("k", b"\xff\xff")]
+        good = [record(placed(f"o{n}"), NOW) for n in range(others)]
+        made.log.append("shop.orders", [*good, *bad])
+        made.catch_up()
+        assert counted(made) == (others, others, 3)
+        rows = made.warehouse.ask("select reason, value from rejected_records order by position", {}).rows
+        assert [bytes(value) for _, value in rows] == [r.value for r in bad]
+        assert all(reason for reason, _ in rows)
+        again = made.reopen()
+        try:
+            assert again.ingest.step() == 0
+            again.check()
+        finally:
+            again.warehouse.close()
+
+
+def test_marts_are_the_same_before_and_after_rolling_up_and_when_made_anew(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    made.put(*(placed(f"o{n}") for n in range(5)))
+    made.put(OrderRejected(order_id="o0", reason="declined"))
+    made.put(past_order("h1"), at=days_before(7))
+    made.catch_up()
+    asked = ("orders_by_minute", "revenue_by_day", "top_products", "events_by_topic_by_minute", "freshness")
+    fresh = {name: made.ask(name) for name in asked}
+    made.check()
+    made.ingest.roll_up()
+    assert {name: made.ask(name) for name in asked} == fresh
+    made.check()
+    made.warehouse.write("update rolled_up set marts = 'of an older version'")
+    made = made.reopen()
+    assert {name: made.ask(name) for name in asked} == fresh
+    made.put(OrderRejected(order_id="o1", reason="declined"), OrderCompleted(
+        order_id="o2", customer_id="c", lines=[], total_minor=500, seconds=1.0))  # fmt: skip
+    made.catch_up()
+    made.ingest.roll_up()
+    made.check()
+    assert sum(r["orders"] for r in made.ask("revenue_by_day", origin="live")) == 3
+    made.close()
+
+
+def test_another_log_halts_ingestion_and_is_said(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    made.put(placed("o1"))
+    made.catch_up()
+    with EmbeddedLog(tmp_path / "other") as other:
+        ingest = Ingest(other, made.warehouse)
+        assert ingest.watermark.halted is not None
+        assert other.log_id in ingest.watermark.halted
+    made.close()
+
+
+def test_a_lost_tail_halts_ingestion_and_is_said(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    made.put(*(placed("o1") for _ in range(3)))
+    made.catch_up()
+    made.log.close()
+    files = list((tmp_path / "log" / "topics").glob("*orders*"))
+    for file in files:
+        if file.suffix in (".db", ".sqlite"):
+            with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+                connection.execute("delete from records where id = (select max(id) from records)")
+    with EmbeddedLog(tmp_path / "log") as log:
+        ingest = Ingest(log, made.warehouse)
+        assert "lost its tail" in (ingest.watermark.halted or ""), files
+        ingest.run(threading.Event())
+    made.warehouse.close()
+
+
+def test_what_retention_removed_before_it_was_read_is_said_and_passed_over(tmp_path: Path) -> None:
+    now = [1_700_000_000.0]
+    log = EmbeddedLog(tmp_path / "log", clock=lambda: now[0])
+    log.append("ops.samples", [Record("k", b"old")] * 3)
+    now[0] += 10 * 86400
+    log.append("ops.samples", [record(placed("o1"), NOW)])
+    log.enforce_retention(NOW.fromtimestamp(now[0], NOW.tzinfo))
+    made = Stand(tmp_path, log)
+    made.catch_up()
+    assert counted(made) == (1, 1, 1)
+    assert "removed by retention" in made.warehouse.ask("select reason from rejected_records", {}).rows[0][0]
+    made.check()
+    made.close()
+
+
+def test_one_owner_has_the_file(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    code = f"from analytics.warehouse import Warehouse; from pathlib import Path; Warehouse(Path({str(tmp_path / 'warehouse.duckdb')!r}))"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert tried.returncode != 0
+    assert "cannot open the warehouse" in tried.stderr
+    made.close()
+
+
+def test_a_failing_transaction_leaves_nothing_and_is_read_again(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.put(placed("o1"))
+        whole = made.warehouse.write
+
+        def refuse(sql: str, parameters: object = None) -> object:
+            if "from incoming_events" in sql:
+                raise WarehouseError("disk full")
+            return whole(sql, parameters)  # type: ignore[arg-type]
+
+        made.warehouse.write = refuse  # type: ignore[method-assign,assignment]
+        with pytest.raises(WarehouseError):
+            made.ingest.step()
+        made.warehouse.write = whole  # type: ignore[method-assign]
+        assert counted(made) == (0, 0, 0)
+        made.catch_up()
+        assert counted(made) == (1, 1, 0)
+
+
+def test_killed_under_load_and_restarted_it_equals_the_log(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log")
+    appended = 0
+    for round_ in range(4):
+        process = subprocess.Popen([sys.executable, str(WRITER), str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        until = time.monotonic() + 0.5 + 0.2 * round_
+        while time.monotonic() < until:
+            log.append("shop.orders", [record(placed(f"o{appended + n}"), NOW) for n in range(20)])
+            appended += 20
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    made = Stand(tmp_path, log)
+    made.catch_up()
+    assert counted(made) == (appended, appended, 0)
+    assert sum(r["orders"] for r in made.ask("orders_by_minute")) == appended
+    assert {r["partition"]: r["position"] for r in made.ask("freshness")} == dict(enumerate(log.ends("shop.orders")))
+    made.check()
+    made.ingest.roll_up()
+    made.check()
+    made.close()
+
+
+def test_nothing_is_committed_while_nothing_happens(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.put(placed("o1"))
+        made.catch_up()
+        before = made.ingest.watermark
+        assert made.ingest.step() == 0
+        assert made.ingest.watermark is before
+
+
+def test_the_delay_from_event_to_query_is_measured_at_the_commit(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log")
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    clock = [NOW.timestamp()]
+    ingest = Ingest(log, warehouse, clock=lambda: clock[0])
+    log.append("shop.orders", [record(placed(f"o{n}"), NOW - timedelta(milliseconds=10 * n)) for n in range(1, 101)])
+    ingest.step()
+    ingest.roll_up()
+    from analytics.questions import bind, find
+    from tests.analytics_stand import ZONE
+
+    question = find("event_to_query_delay")
+    rows = warehouse.ask(question.sql, bind(question, {}, NOW + timedelta(minutes=1), ZONE)).dictionaries()
+    assert sum(r["events"] for r in rows) == 100
+    assert max(r["p99_ms"] for r in rows) == pytest.approx(990, rel=0.06)
+    warehouse.close()
+    log.close()
