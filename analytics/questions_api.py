@@ -15,6 +15,7 @@ from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import FromPath
 
 from analytics.ingest import Watermark
 from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion, bind, find
@@ -147,7 +148,7 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
         return [_describe(question) for question in QUESTIONS.values()]
 
     @get("/analytics/v1/questions/{question_name:str}")
-    async def ask(request: AnyRequest, question_name: str) -> Response[bytes]:
+    async def ask(request: AnyRequest, question_name: FromPath[str]) -> Response[bytes]:
         """One question's answer; its parameters are in the query."""
         principal(request)
         given = _given(request)

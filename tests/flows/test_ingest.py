@@ -145,8 +145,9 @@ def test_what_retention_removed_before_it_was_read_is_said_and_passed_over(tmp_p
 
 def test_one_owner_has_the_file(tmp_path: Path) -> None:
     made = Stand(tmp_path)
-    code = f"from analytics.warehouse import Warehouse; from pathlib import Path; Warehouse(Path({str(tmp_path / 'warehouse.duckdb')!r}))"
-    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import sys, pathlib; from analytics.warehouse import Warehouse; Warehouse(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(tmp_path / "warehouse.duckdb")]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
     assert tried.returncode != 0
     assert "cannot open the warehouse" in tried.stderr
     made.close()
