@@ -23,7 +23,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One service as operators see it: objectives (p95 in ms, error rate 0..1), bounds, routes.
 
-    `replica_capacity` is the requests a second at which one replica counts as fully used (utilisation 1.0).
+    `calls` names the services that it reads from while it answers. `replica_capacity` is the requests a second at
+    which one replica counts as fully used (utilisation 1.0).
     """
 
     name: str
@@ -33,6 +34,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     p95_ms: float = 250.0
     error_rate: float = 0.01
     replica_capacity: float = 100.0
+    calls: list[str] = []
     routes: list[Route] = []
 
 
@@ -115,6 +117,8 @@ def _check(stack: Stack, source: Path) -> None:
     for spec in stack.services:
         if not 0 <= spec.min_replicas <= spec.max_replicas:
             raise SettingError(f"{source}: services.{spec.name}: min_replicas must be 0 to max_replicas")
+        if unknown := sorted(set(spec.calls) - set(names)):
+            raise SettingError(f"{source}: services.{spec.name}.calls names no service: {', '.join(unknown)}")
         if any(not route.prefix.startswith("/v") for route in spec.routes):
             raise SettingError(f"{source}: services.{spec.name}: a route's prefix begins with its version, /v1/...")
     try:

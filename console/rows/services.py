@@ -24,11 +24,13 @@ class Column(NamedTuple):
 
 
 def severity(view: "ServiceView") -> float:
-    """How much a service needs an operator: 0 none; above 1 it is a problem, the larger the worse."""
-    if view.desired == 0:
-        return 0.0
-    by_health = {"down": 100.0, "degraded": 10.0, "starting": 2.0}.get(view.health, 0.0)
-    return by_health + min(80.0, sum(_excesses(view)))
+    """How much a service needs an operator: 0 none; above 1 it is a problem, the larger the worse.
+
+    One that waits for another that is not well comes after it, whatever its own figures are.
+    """
+    by_health = {"down": 100.0, "stopped": 90.0, "degraded": 10.0, "starting": 2.0}.get(view.health, 0.0)
+    whole = by_health + (min(80.0, sum(_excesses(view))) if view.desired else 0.0)
+    return 1.0 + whole / 1000 if view.waits_for and whole > 1 else whole
 
 
 def _excesses(view: "ServiceView") -> list[float]:

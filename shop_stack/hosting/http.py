@@ -58,6 +58,10 @@ def asgi(app: Litestar) -> App:
     return cast(App, app)
 
 
+MOST_AT_ONCE = 96
+"""Requests that a replica takes in at a time; more would wait longer than their shoppers do."""
+
+
 class Requests:
     """Requests counted by service and status, with the seconds spent on them."""
 
@@ -72,12 +76,16 @@ class Requests:
 
 
 class Front:
-    """What stands before the application: pages of the host's own, the request's cause, and the count of requests."""
+    """What stands before the application: pages of the host's own, the request's cause, and the count of requests.
+
+    A full replica refuses at once: work whose shopper has left would only keep the next one waiting.
+    """
 
     def __init__(self, app: App, pages: dict[str, Callable[[], Page]], requests: Requests) -> None:
         self._app = app
         self._pages = pages
         self._requests = requests
+        self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -87,7 +95,15 @@ class Front:
         if page is not None:
             await _send_page(send, page())
             return
-        await self._pass_on(scope, receive, send)
+        if self._at_once >= MOST_AT_ONCE:
+            self._requests.add("none", 503, 0.0)
+            await _send_page(send, _FULL, ((b"retry-after", b"1"),))
+            return
+        self._at_once += 1
+        try:
+            await self._pass_on(scope, receive, send)
+        finally:
+            self._at_once -= 1
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 500
@@ -109,9 +125,9 @@ class Front:
             self._requests.add(service, status, time.perf_counter() - began)
 
 
-async def _send_page(send: Send, page: Page) -> None:
+async def _send_page(send: Send, page: Page, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
     status, content_type, body = page
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -119,3 +135,17 @@ async def _send_page(send: Send, page: Page) -> None:
 def json_page(status: int, content: object) -> Page:
     """A page of JSON."""
     return status, "application/json", msgspec.json.encode(content)
+
+
+_FULL: Page = (
+    503,
+    "application/problem+json",
+    msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": "this replica is full; try again in a second, or scale the service",
+        }
+    ),
+)

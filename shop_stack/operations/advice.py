@@ -64,16 +64,17 @@ def recommend(
 ) -> tuple[int | None, str]:
     """Replicas for the group of these services, within `bounds`, and why; None when nothing is known.
 
-    Analytics' fresh advice goes first (the largest of the group's); else the forecast's upper 80% band or the rate
-    now, whichever is more, over the replicas' capacity at 70% utilisation.
+    Analytics' fresh advice goes first (the largest of the group's) unless the rate now needs more; else the
+    forecast's upper 80% band or the rate now, whichever is more, over the replicas' capacity at 70% utilisation.
     """
+    now_load = sum(d.rate / d.replica_capacity for d in demands)
     fresh = [a for a in advice if now - a.at <= STALE]
     if fresh:
         most = max(fresh, key=lambda a: a.replicas)
-        return _within(most.replicas, bounds), most.because
+        if now_load / TARGET_UTILISATION <= most.replicas:
+            return _within(most.replicas, bounds), most.because
     if not demands:
         return None, ""
-    now_load = sum(d.rate / d.replica_capacity for d in demands)
     peak_load = sum((max(d.peak.high80, d.rate) if d.peak else d.rate) / d.replica_capacity for d in demands)
     replicas = _within(math.ceil(peak_load / TARGET_UTILISATION - 1e-9), bounds)
     if peak_load > now_load:

@@ -28,7 +28,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service now. Rates are per second and latencies milliseconds over the last 10 s; None: no request.
 
     `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
-    the capacity of the ready replicas. `because` says in words why `health` is not ok. `forecast_peak` is in
+    the capacity of the ready replicas. `waits_for` names services that it calls and that are not ok: look there
+    first. `because` says in words why `health` is not ok. `forecast_peak` is in
     requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `stopped_aggregates` names
     the first 100.
     """
@@ -61,6 +62,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     forecast_peak_at: datetime | None
     outbox_age_s: float
     stopped_aggregates: list[str]
+    waits_for: list[str] = []
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from shop_stack.access import Principal
 from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
@@ -22,6 +24,20 @@ from shop_stack.stack import ServiceSpec, Stack
 _HEALTH_S = 30.0
 _SPARK = 60
 _NAMED = 100
+
+
+def with_causes(services: list[ServiceView], stack: Stack) -> list[ServiceView]:
+    """The views, each that is not ok naming the services that it calls and that are not ok either."""
+    unwell = {view.name: view.health for view in services if view.health != "ok"}
+    explained = []
+    for view in services:
+        waits_for = [name for name in stack.service(view.name).calls if name in unwell] if view.name in unwell else []
+        if waits_for:
+            named = " and ".join(f"{name}, which is {unwell[name]}" for name in waits_for)
+            because = f"it calls {named}: look there first; {view.because}"
+            view = msgspec.structs.replace(view, waits_for=waits_for, because=because)
+        explained.append(view)
+    return explained
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Views:
             currency=self.stack.currency,
             at=now,
             sampled_at=snapshot.at,
-            services=[self._service(spec, snapshot, now) for spec in self.stack.services],
+            services=with_causes([self._service(spec, snapshot, now) for spec in self.stack.services], self.stack),
             parts=self._parts(snapshot),
             actor=principal.subject,
             role=principal.role,

@@ -106,9 +106,22 @@ def test_a_dead_service_is_worse_than_a_slow_one() -> None:
     assert services.worst([slow(service("payments")), dead]) == "catalog"
 
 
-def test_nothing_is_worst_when_all_is_well_or_stopped_on_purpose() -> None:
+def test_nothing_is_worst_when_all_is_well() -> None:
+    assert services.worst([service("catalog"), service("orders")]) is None
+
+
+def test_a_service_that_somebody_stopped_is_said_and_comes_after_one_that_is_down() -> None:
     stopped = service("orders", health="stopped", desired=0, ready=0, replicas=[])
-    assert services.worst([service("catalog"), stopped]) is None
+    down = service("catalog", health="down", ready=0, replicas=[])
+    assert services.worst([service("catalog"), stopped]) == "orders"
+    assert services.worst([stopped, down]) == "catalog"
+
+
+def test_who_waits_for_another_comes_after_it_however_slow() -> None:
+    cause = service("storefront", health="degraded", p95_ms=400.0)
+    victim = service("orders", health="degraded", p95_ms=9000.0, error_rate=0.5, waits_for=["storefront"])
+    assert services.worst([victim, cause]) == "storefront"
+    assert services.worst([victim]) == "orders"
     assert services.worst([]) is None
 
 
