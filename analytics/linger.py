@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 _SLOW, _FAST = 20.0, 800.0
-_LONGEST_S, _SHORTEST_S = 0.25, 0.01
+_LONGEST_S, _SHORTEST_S = 0.25, 0.05
 _MEMORY_S = 2.0
 
 
 def linger_s(rate: float) -> float:
-    """Seconds to wait before reading, for events a second: 0.25 up to 20/s, 0.01 from 800/s, linear in between."""
+    """Seconds to wait before reading, for events a second: 0.25 up to 20/s, 0.05 from 800/s, linear in between."""
     if rate <= _SLOW:
         return _LONGEST_S
     if rate >= _FAST:

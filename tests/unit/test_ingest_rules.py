@@ -21,8 +21,8 @@ def record(value: bytes, position: int = 0) -> StoredRecord:
 
 def test_lingering_is_long_when_little_happens_and_short_when_much_does() -> None:
     assert linger_s(0) == 0.25
-    assert linger_s(2000) == 0.01
-    assert 0.01 < linger_s(400) < 0.25
+    assert linger_s(2000) == 0.05
+    assert 0.05 < linger_s(400) < 0.25
 
 
 def test_the_rate_forgets() -> None:
