@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from shop_stack.eventlog.interface import StoredRecord
+from shop_stack.events.topics import HISTORY
 
 EVENTS = pa.schema(
     [
@@ -62,10 +64,11 @@ class Rejected(msgspec.Struct, frozen=True):
 
 @dataclass
 class Decoded:
-    """The events of a batch in columns of EVENTS, their ids, and what was no event."""
+    """The events of a batch in columns of EVENTS, their ids, the latest live one's time, and what was no event."""
 
     events: pa.Table
     ids: list[str]
+    latest: datetime | None = None
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -74,7 +77,7 @@ _decode = msgspec.json.Decoder(_Wire).decode
 
 def decoded(records: Sequence[StoredRecord]) -> Decoded:
     """Decode each record. Nothing is raised: a record that is no CloudEvent is among the rejected, with the reason."""
-    columns: list[list[object]] = [[] for _ in EVENTS]
+    columns: list[list[Any]] = [[] for _ in EVENTS]
     ids: list[str] = []
     rejected: list[Rejected] = []
     for record in records:
@@ -87,7 +90,9 @@ def decoded(records: Sequence[StoredRecord]) -> Decoded:
         for column, value in zip(columns, row, strict=True):
             column.append(value)
     arrays = [pa.array(column, type_.type) for column, type_ in zip(columns, EVENTS, strict=True)]
-    return Decoded(events=pa.table(arrays, schema=EVENTS), ids=ids, rejected=rejected)
+    latest = max((us for topic, us in zip(columns[0], columns[7], strict=True) if topic != HISTORY.name), default=None)
+    at = None if latest is None else _EPOCH + timedelta(microseconds=latest)
+    return Decoded(events=pa.table(arrays, schema=EVENTS), ids=ids, latest=at, rejected=rejected)
 
 
 def _row(record: StoredRecord) -> tuple[object, ...]:

@@ -198,10 +198,8 @@ class Ingest:
     def _keep(self, records: list[StoredRecord], skipped: list[Rejected]) -> None:
         kept = False
         try:
-            if len(records) >= _BULK:
-                self._keep_bulk(records, skipped)
-            else:
-                self._keep_decoded(records, skipped)
+            keep = self._keep_bulk if len(records) >= _BULK else self._keep_decoded
+            latest = keep(records, skipped)
             kept = True
         finally:
             if not kept:
@@ -212,11 +210,12 @@ class Ingest:
         self._rate.count(len(records), now)
         self._fresh_since = now if not self._fresh else self._fresh_since
         self._fresh += len(records)
-        self._move_watermark()
+        at = max((t for t in (self.watermark.at, latest) if t is not None), default=None)
+        self.watermark = Watermark(at=at, positions=self._nested())
         if any(record.topic == HISTORY.name for record in records):
             self._history_came()
 
-    def _keep_bulk(self, records: list[StoredRecord], skipped: list[Rejected]) -> None:
+    def _keep_bulk(self, records: list[StoredRecord], skipped: list[Rejected]) -> datetime | None:
         try:
             self._texts.table = texts(records)
             with self._warehouse.transaction():
@@ -224,13 +223,13 @@ class Ingest:
                 self._write("keep_texts")
                 self._write("mark_repeats", {"ids": self._found_repeats()})
         except (ValueError, MalformedData):
-            self._keep_decoded(records, skipped)
-        else:
-            self._recent.forget(self._newest_id(self._batch))
+            return self._keep_decoded(records, skipped)
         finally:
             self._texts.table = TEXTS.empty_table()
+        self._recent.forget(self._newest_id(self._batch))
+        return self._latest_time()
 
-    def _keep_decoded(self, records: list[StoredRecord], skipped: list[Rejected]) -> None:
+    def _keep_decoded(self, records: list[StoredRecord], skipped: list[Rejected]) -> datetime | None:
         batch = decoded(records)
         repeated, unknown = self._recent.sort_out(batch.ids)
         with self._warehouse.transaction():
@@ -240,6 +239,7 @@ class Ingest:
             if repeated:
                 self._write("mark_repeats", {"ids": repeated})
         self._recent.remember(batch.ids)
+        return batch.latest
 
     def _write_events(self, batch: Decoded) -> None:
         self._events.table = batch.events
@@ -277,14 +277,12 @@ class Ingest:
             given = {"batches": list(numbers), "times": list(times), "history": HISTORY.name}
             self._warehouse.write(statement("ingest/count_delays"), given)
 
-    def _move_watermark(self) -> None:
+    def _latest_time(self) -> datetime | None:
         found = self._warehouse.write(
             "select max(time) from raw_events where batch = $batch and topic <> $history",
             {"batch": self._batch, "history": HISTORY.name},
         )[0][0]
-        latest = found.replace(tzinfo=UTC) if found else None
-        at = max((t for t in (self.watermark.at, latest) if t is not None), default=None)
-        self.watermark = Watermark(at=at, positions=self._nested())
+        return found.replace(tzinfo=UTC) if found else None
 
     def _nested(self) -> dict[str, dict[int, int]]:
         nested: dict[str, dict[int, int]] = {}
