@@ -1,12 +1,30 @@
 -- one row per business day and origin with orders placed and not rejected or cancelled
+with
+quarters as (
+    select
+        time_bucket(interval 15 minutes, minute) as quarter,
+        origin,
+        sum(orders) as orders,
+        sum(revenue_minor) as revenue_minor
+    from sales_minutes
+    where minute >= $since and minute < $until and ($origin is null or origin = $origin)
+    group by quarter, origin
+),
+days as (
+    select
+        timezone($zone, timezone('UTC', quarter))::date as day,
+        origin,
+        sum(orders)::bigint as orders,
+        sum(revenue_minor)::bigint as revenue_minor
+    from quarters
+    group by day, origin
+)
 select
-    timezone($zone, timezone('UTC', minute))::date as day,
+    day,
     origin,
-    sum(orders)::bigint as orders,
-    sum(revenue_minor)::bigint as revenue_minor,
-    case when sum(orders) > 0 then sum(revenue_minor) / sum(orders) end as average_order_minor,
-    timezone($zone, timezone('UTC', minute))::date < timezone($zone, timezone('UTC', $now))::date as complete
-from sales_minutes
-where minute >= $since and minute < $until and ($origin is null or origin = $origin)
-group by all
+    orders,
+    revenue_minor,
+    case when orders > 0 then revenue_minor / orders end as average_order_minor,
+    day < timezone($zone, timezone('UTC', $now))::date as complete
+from days
 order by day, origin
