@@ -25,6 +25,11 @@ from tests.benchmarks.process_tree import cpu_seconds, pss_mib
 SHOPFLOOR = str(Path(sys.executable).with_name("shopfloor"))
 
 
+def down(home: Home) -> None:
+    """Stop the stack."""
+    subprocess.run([SHOPFLOOR, "down", "--home", str(home.path)], capture_output=True, check=True)
+
+
 def shopfloor(*words: str) -> dict[str, Any]:
     """Run a command with --json and return what it printed."""
     done = subprocess.run([SHOPFLOOR, *words, "--json"], capture_output=True, text=True, check=False)
@@ -101,16 +106,16 @@ def main() -> None:
             shopfloor(*up)
             starts.append(round(time.monotonic() - begun, 2))
             if attempt < 2:
-                shopfloor("down", "--home", str(home.path))
+                down(home)
         try:
             print(json.dumps({"start_s": starts}))
             add_products(home, made_up_products())
             settings = Settings(home=home, log_url=chosen.log)
-            print(json.dumps({"idle_pss_mib": pss_mib(supervisor_pid(home))}, indent=1))
+            print(json.dumps({"pss_mib": round(sum(pss_mib(supervisor_pid(home)).values()))}))
             for rate in map(float, chosen.rates.split(",")):
                 print(json.dumps(measure(settings, rate, chosen.seconds)), flush=True)
         finally:
-            shopfloor("down", "--home", str(home.path))
+            down(home)
 
 
 if __name__ == "__main__":

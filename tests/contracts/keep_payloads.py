@@ -41,7 +41,7 @@ def main() -> None:
     for contract in CONTRACTS.values():
         path = FOLDER / f"{contract.type}.json"
         if not path.exists():
-            envelope = Envelope(id=f"kept-{contract.__name__}", source="/kept", subject="subject", data=example(contract),
+            envelope = Envelope(id=f"kept-{contract.__name__}", source="/kept", subject="s", data=example(contract),
                                 time=datetime(2026, 11, 22, 12, 0, tzinfo=UTC), sequence=1)  # fmt: skip
             path.write_bytes(encode(envelope) + b"\n")
 
