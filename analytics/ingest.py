@@ -82,9 +82,8 @@ class Ingest:
                 if self._log.wait(self._positions, _WAIT_S):
                     stop.wait(linger_s(self._rate.per_s))
                     self.step()
-                    while self._behind and not stop.is_set():
-                        self.roll_up_when_due()
-                        self.step()
+                    if self._behind:
+                        self._catch_up(stop)
                 self.roll_up_when_due()
                 self._look_for_loss_when_due()
             except (ForeignLog, PositionPastEnd) as error:
@@ -92,6 +91,15 @@ class Ingest:
             except (LogUnavailable, WarehouseError) as error:
                 self._say(trouble=str(error))
                 stop.wait(_RETRY_S)
+
+    def _catch_up(self, stop: threading.Event) -> None:
+        while self._behind and not stop.is_set():
+            self.roll_up_when_due()
+            if not self.step():
+                break
+        self._behind = False
+        self.roll_up()
+        self._warehouse.settle()
 
     def step(self) -> int:
         """Read what there is, at most 10,000 records, and commit it; how many records were read."""

@@ -1,5 +1,6 @@
 """The warehouse: the one owner of the DuckDB file, its schema, its marts and its connections."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ STAGING = (
 # and each asking thread runs its own statement.
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
-    "memory_limit": "192MB",
+    "memory_limit": "128MB",
     "wal_autocheckpoint": "64MB",
     "enable_external_access": "false",
     "lock_configuration": "true",
@@ -173,6 +174,12 @@ class Warehouse:
         for mart in reversed(MARTS):
             self.write(f"insert into kept_{mart} select * from fresh_{mart}")  # noqa: S608 (names from MARTS)
         self.write("update rolled_up set batch = $batch", {"batch": batch})
+
+    def settle(self) -> None:
+        """Write what was appended into the file and give its memory back, after much was ingested."""
+        with contextlib.suppress(WarehouseError):  # refused while another statement writes: the next one will do
+            self.write("checkpoint")
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         """Close every connection; the file is whole without it."""
