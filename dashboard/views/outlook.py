@@ -1,5 +1,6 @@
 """The forecast: orders and revenue a day for 14 days, and requests a minute for the next hour, with bands."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ def points_of(rows: list[Row]) -> list[Row]:
 
 def words_of(rows: list[Row]) -> str:
     """What stands below a forecast: by which model, how wrong it was in the backtest, from what data."""
-    row = rows[0]
+    row = (points_of(rows) or rows)[0]
     if row["status"] != "ok":
         return f"No forecast: {escaped(row['note'] or 'not enough history')}"
     mase = (
@@ -32,33 +33,51 @@ def words_of(rows: list[Row]) -> str:
 
 
 def show_days() -> None:
-    """Revenue or orders a day, with the next 14 days."""
+    """Revenue or orders a day, with the next 14 days, of the running shop or of what was imported."""
     head, choice = st.columns([3, 2], vertical_alignment="center")
     head.subheader("The next 14 days", anchor=False)
     with choice:
         what = st.segmented_control("Series", list(_SERIES), default="Revenue", required=True, key="series",
                                     label_visibility="collapsed", bind="query-params")  # fmt: skip
     what = what or "Revenue"
-    past = ask("revenue_by_day", since=_since_of_days())
-    ahead = ask("forecasts", series=_SERIES[what])
+    past = ask("revenue_by_day")
     if not stated(past, "No order has been placed yet."):
         return
-    _days_chart(past, ahead, what)
+    days = by_source(past.rows)
+    source = max(days, key=lambda name: len({row["day"] for row in days[name]}))
+    if len(days) > 1:
+        source = st.segmented_control("Data", list(days), default=source, required=True, key="days-of",
+                                      label_visibility="collapsed", bind="query-params") or source  # fmt: skip
+    ahead = [row for row in ask("forecasts", series=_SERIES[what]).rows if source_of(row) == source]
+    _days_chart(replace(past, rows=last_days(days[source])), ahead, what)
 
 
-def _since_of_days() -> str:
-    ranges = ask("data_range")
-    last = max((charts.moment(row["last"]) for row in ranges.rows if row.get("last")), default=now())
-    return (min(last, now()) - timedelta(days=_DAYS_SHOWN)).date().isoformat() + "T00:00:00Z"
+def source_of(row: Row) -> str:
+    """Whether a row tells of the running shop (its simulated past included) or of imported orders."""
+    return "imported" if row["origin"] == "imported" else "this shop"
 
 
-def _days_chart(past: Reading, ahead: Reading, what: str) -> None:
+def by_source(rows: list[Row]) -> dict[str, list[Row]]:
+    """The rows of each source, in their order."""
+    sources: dict[str, list[Row]] = {}
+    for row in rows:
+        sources.setdefault(source_of(row), []).append(row)
+    return sources
+
+
+def last_days(rows: list[Row]) -> list[Row]:
+    """The rows of the last 42 days, counted from the last of them: an old series is shown at its own time."""
+    first = charts.moment(str(max(row["day"] for row in rows))[:10]) - timedelta(days=_DAYS_SHOWN)
+    return [row for row in rows if charts.moment(str(row["day"])[:10]) > first]
+
+
+def _days_chart(past: Reading, ahead: list[Row], what: str) -> None:
     money = what == "Revenue"
     value, scale, unit = ("revenue_minor", 0.01, stack().currency) if money else ("orders", 1.0, "Orders")
-    option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead.rows), scale)
+    option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead), scale)
     st.echarts_chart(option, height=320, alt=f"{what} by day with the forecast of the next 14 days")
     origins = sorted({str(row["origin"]) for row in past.rows})
-    words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
+    words = words_of(ahead) if ahead else "The first forecast is being made."
     data = escaped(", ".join(origins))
     st.caption(f"{escaped(unit)} a day, days of {escaped(stack().time_zone)}; {data} data. {words}")
     download(past, "revenue_by_day")

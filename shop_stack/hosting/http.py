@@ -58,7 +58,7 @@ def asgi(app: Litestar) -> App:
     return cast(App, app)
 
 
-MOST_AT_ONCE = 96
+MOST_AT_ONCE = 256
 """Requests that a replica takes in at a time; more would wait longer than their shoppers do."""
 
 

@@ -7,7 +7,7 @@ import pytest
 from dashboard import charts
 from dashboard.components import as_csv, freshness
 from dashboard.text import clean, escaped
-from dashboard.views.outlook import points_of, words_of
+from dashboard.views.outlook import by_source, last_days, points_of, words_of
 from dashboard.views.vital_signs import delta, figure
 
 pytestmark = pytest.mark.pure
@@ -80,3 +80,11 @@ def test_not_enough_history_is_said_and_draws_no_points() -> None:
     rows = [{"at": None, "status": "not_enough_history", "note": "3 of 28 days"}]
     assert points_of(rows) == []
     assert "3 of 28 days" in words_of(rows)
+
+
+def test_imported_days_are_a_source_of_their_own_and_shown_at_their_own_time() -> None:
+    rows = [{"day": f"2011-{month:02}-01", "origin": "imported"} for month in range(1, 13)]
+    rows += [{"day": "2026-11-22", "origin": origin} for origin in ("live", "simulated")]
+    sources = by_source(rows)
+    assert {name: len(found) for name, found in sources.items()} == {"imported": 12, "this shop": 2}
+    assert [row["day"] for row in last_days(sources["imported"])] == ["2011-11-01", "2011-12-01"]
