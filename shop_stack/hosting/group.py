@@ -1,5 +1,6 @@
 """A process group at work: the services that share a process, with their relays, subscriptions and timers."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -89,6 +90,7 @@ class Group:
         self.leaving = False
         self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
         self._direct: Litestar | None = None
+        self._making = threading.Lock()
         self._title = f"Shopfloor: {', '.join(self.contexts)}"
         before = Holding(settings.home, self.pool).before if settings.demo else None
         app = asgi(application(self._routes(), self._title, threaded=True, before=before))
@@ -123,8 +125,9 @@ class Group:
 
     def direct_app(self) -> Litestar:
         """The same routes without threads, for calls within the process; made at the first call."""
-        if self._direct is None:
-            self._direct = application(self._routes(), self._title, threaded=False)
+        with self._making:
+            if self._direct is None:
+                self._direct = application(self._routes(), self._title, threaded=False)
         return self._direct
 
     def _pages(self) -> dict[str, Callable[[], Page]]:
