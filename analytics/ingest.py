@@ -18,7 +18,7 @@ from shop_stack.errors import (
     PositionPastEnd,
 )
 from shop_stack.eventlog.interface import EventLog, StoredRecord, TopicPartition, check_position
-from shop_stack.events.topics import HISTORY, TOPICS
+from shop_stack.events.topics import HISTORY
 
 _MOST_RECORDS = 10_000
 _BULK = 1_000
@@ -182,14 +182,13 @@ class Ingest:
     def _read(self) -> tuple[list[StoredRecord], list[Rejected]]:
         records: list[StoredRecord] = []
         skipped: list[Rejected] = []
-        for topic in TOPICS:
-            for number, end in enumerate(self._log.ends(topic)):
-                while len(records) < _MOST_RECORDS and self._positions[(topic, number)] != end:
-                    more = self._read_some(topic, number, _MOST_RECORDS - len(records), skipped)
-                    records += more
-                    if not more:
-                        break
-                    self._positions[(topic, number)] = more[-1].position + 1
+        for (topic, number), end in self._log.news(self._positions).items():
+            while len(records) < _MOST_RECORDS and self._positions[(topic, number)] != end:
+                more = self._read_some(topic, number, _MOST_RECORDS - len(records), skipped)
+                records += more
+                if not more:
+                    break
+                self._positions[(topic, number)] = more[-1].position + 1
         return records, skipped
 
     def _read_some(self, topic: str, number: int, most: int, skipped: list[Rejected]) -> list[StoredRecord]:

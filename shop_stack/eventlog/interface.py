@@ -92,6 +92,12 @@ class EventLog(Protocol):
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait until any of these partitions has records beyond the position given; False on time-out."""
 
+    def news(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The ends of those partitions that do not end at the position given.
+
+        For a reader that calls `wait` with these positions, after it: it may miss what came since.
+        """
+
     def topics(self) -> list[str]: ...
 
     def partitions(self, topic: str) -> int: ...

@@ -201,6 +201,21 @@ def test_waiting_ends_with_an_append_or_the_time(place: Place) -> None:
     assert reader.wait(ends | {(topic, partition): 1}, 10.0) is True
 
 
+def test_news_after_waiting_names_the_partitions_that_moved(place: Place) -> None:
+    log, topic = place.open(), place.topic.name
+    log.append(topic, records(20, keys=2))
+    positions = {(topic, number): 0 for number in range(log.partitions(topic))}
+    news = log.news(positions)
+    assert news == {(topic, number): end for number, end in enumerate(log.ends(topic)) if end}
+    for partition, end in news.items():
+        while positions[partition] < end:
+            positions[partition] = log.read(*partition, positions[partition])[-1].position + 1
+    assert log.news(positions) == {}
+    placed = place.open().append(topic, [Record("key-1", b"")])[0]
+    assert log.wait(positions, 10.0)
+    assert log.news(positions) == {(topic, placed.partition): placed.position + 1}
+
+
 def test_wake_ends_a_waiting_poll(place: Place) -> None:
     consumer = place.open().subscribe(place.group, [place.topic.name])
     settle([consumer], 6)

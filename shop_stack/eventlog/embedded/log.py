@@ -107,6 +107,11 @@ class EmbeddedLog:
                 return False
         return True
 
+    def news(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The ends of those partitions that do not end at the position given."""
+        ends = {topic: self._topic(topic).ends() for topic in {topic for topic, _ in positions}}
+        return {(t, number): ends[t][number] for (t, number), at in positions.items() if ends[t][number] != at}
+
     def topics(self) -> list[str]:
         return list(self._declared)
 

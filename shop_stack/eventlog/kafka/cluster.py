@@ -17,13 +17,19 @@ from kafka.protocol.consumer.offsets import OffsetSpec
 
 from shop_stack.errors import LogUnavailable
 from shop_stack.eventlog.interface import TopicPartition as Partition
+from shop_stack.eventlog.kafka.selector import Selector
 from shop_stack.events.topics import Topic
 
 # Its topic id names the log: it is made with the first topics and lost with them, even where a cluster id is fixed.
 ANCHOR = "shopfloor.log"
 BATCH_BYTES = 1_048_588
 # Patience with a broker that restarts: the library's own 30 s of back-off would outlast it.
-CONNECTION = {"reconnect_backoff_max_ms": 1000, "metrics_enabled": False, "bootstrap_timeout_ms": 10_000}
+CONNECTION = {
+    "reconnect_backoff_max_ms": 1000,
+    "metrics_enabled": False,
+    "bootstrap_timeout_ms": 10_000,
+    "selector": Selector,
+}
 # How long a broker holds an idle fetch: each costs the client 3 ms, and what a rebalance brings waits for its end.
 FETCH_WAIT_MS = 1000
 _COORDINATOR_S = 10.0
@@ -54,6 +60,7 @@ class Cluster:
                 bootstrap_servers=servers.split(","),
                 bootstrap_timeout_ms=int(bootstrap_s * 1000),
                 reconnect_backoff_max_ms=CONNECTION["reconnect_backoff_max_ms"],
+                selector=Selector,
             )
             found = self._describe()
             missing = [topic for topic in (*declared.values(), Topic(ANCHOR, partitions=1)) if topic.name not in found]

@@ -91,6 +91,20 @@ class KafkaLog:
         """Wait until any of these partitions has records beyond the position given; False on time-out."""
         return self._reader().wait(ends, timeout_s)
 
+    def news(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The ends of those partitions that do not end at the position given.
+
+        Where these positions are followed already, what was fetched and appended here is told without a request.
+        """
+        fetched = self._reader().fetched_ends(positions)
+        if fetched is None:
+            ends = self._cluster.ends(positions)
+            self._known_ends.update(ends)
+        else:
+            known = {partition: self._known_ends.get(partition, 0) for partition in positions}
+            ends = {p: max(at, known[p], fetched.get(p, 0)) for p, at in positions.items()}
+        return {partition: end for partition, end in ends.items() if end != positions[partition]}
+
     def topics(self) -> list[str]:
         return list(self._declared)
 

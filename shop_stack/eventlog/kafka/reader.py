@@ -15,6 +15,7 @@ from shop_stack.eventlog.kafka.records import from_kafka
 
 _AHEAD = 4000  # records held of a partition before its fetching pauses
 _AT_ONCE = 4000
+_FAR_BEHIND = 1000  # records fetched and not read yet
 _PATIENCE_S = 10.0
 _LOOK_S = 0.005  # a caught-up partition is looked at no more often than this
 
@@ -66,6 +67,19 @@ class PositionReader:
                 return False
             self._pull(left)
         return True
+
+    def fetched_ends(self, positions: Mapping[Partition, int]) -> dict[Partition, int] | None:
+        """Where what was fetched ends, of the partitions that have any; None when that would not say enough.
+
+        That is when other positions were followed until now, and when the reader is far behind.
+        """
+        if any(self._next.get(partition) != at for partition, at in positions.items()):
+            return None
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._pull(0)
+        if sum(len(ahead) for ahead in self._ahead.values()) >= _FAR_BEHIND:
+            return None
+        return {p: self._ahead[p][-1].position + 1 for p in positions if self._ahead[p]}
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=3000)
