@@ -45,7 +45,9 @@ def show_health() -> None:
     for part in dead:
         st.error(f"{escaped(part.name)} is down: {escaped(part.because)}", icon=":material/error:")
     rows = [health_row(service) for service in view.services]
-    widths: dict[str, Any] = {name: st.column_config.Column(width="small") for name in rows[0] if name != "why"}
+    widths: dict[str, Any] = {
+        name: st.column_config.Column(width="small") for name in rows[0] if name not in ("why", "service")
+    }
     st.dataframe(rows, hide_index=True, column_config=widths | {"why": st.column_config.Column(width="large")},
                  alt="Health of every service")  # fmt: skip
 

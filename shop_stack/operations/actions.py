@@ -149,14 +149,20 @@ def reach_verdict(before: Effect, after: Effect, expected_p95_ms: float | None =
     """Hold the time after an action against the time before it.
 
     A change counts from 10% and 2 ms of p95, half a percentage point of errors, half of the lag and 20 records.
-    Requests judge only when there were at least 30 on each side and their rate changed by a third at most;
-    otherwise the lag alone may.
+    Requests judge only when there were at least 30 on each side; otherwise the lag alone may. Where their rate
+    changed by more than a third, only what happened against it counts: better under more load, worse under less.
     """
     doubt = _doubt(before, after)
     signals = [_lag_signal(before, after)]
     if not doubt:
         signals += [_p95_signal(before, after), _error_signal(before, after)]
+        shift = _load_shift(before, after)
+        if shift:
+            signals = [signal for signal in signals if signal == shift]
+            doubt = _shift_words(before, after) if not signals else None
     figures = _figures(before, after, expected_p95_ms)
+    if not doubt and _load_shift(before, after):
+        figures = f"{_shift_words(before, after)}, and still: {figures}"
     better, worse = 1 in signals, -1 in signals
     if doubt and not (better or worse):
         return Verdict("unclear", f"{doubt}; {figures}")
@@ -174,9 +180,17 @@ def _doubt(before: Effect, after: Effect) -> str | None:
         return (
             f"{counts[0]} requests before and {counts[1]} after are too few: {LEAST_REQUESTS} are needed on each side"
         )
-    if abs(after.request_rate - before.request_rate) > _LOAD_CHANGE * before.request_rate:
-        return f"the load changed from {before.request_rate:.1f} to {after.request_rate:.1f} requests/s"
     return None
+
+
+def _load_shift(before: Effect, after: Effect) -> int:
+    """1: much more load than before, -1: much less, 0: about the same."""
+    change = after.request_rate - before.request_rate
+    return 0 if abs(change) <= _LOAD_CHANGE * before.request_rate else 1 if change > 0 else -1
+
+
+def _shift_words(before: Effect, after: Effect) -> str:
+    return f"the load changed from {before.request_rate:.1f} to {after.request_rate:.1f} requests/s"
 
 
 def _p95_signal(before: Effect, after: Effect) -> int:

@@ -118,3 +118,16 @@ def test_an_action_in_the_measured_minute_makes_it_unclear() -> None:
     assert reached is not None
     assert (reached.verdict, "scale orders to 1" in reached.because) == ("unclear", True)
     assert actions.disturbed([]) is None
+
+
+def test_better_under_much_more_load_helped_and_better_under_much_less_is_unclear() -> None:
+    slow, quick = side(rate=55, p95=637.0), side(rate=86, p95=295.0)
+    helped = actions.reach_verdict(slow, quick)
+    assert helped.verdict == "helped"
+    assert "55.0 to 86.0 requests/s, and still: p95 637 ms -> 295 ms" in helped.because
+    assert actions.reach_verdict(side(rate=86, p95=637.0), side(rate=40, p95=295.0)).verdict == "unclear"
+
+
+def test_worse_under_much_more_load_is_unclear_and_worse_under_much_less_is_worse() -> None:
+    assert actions.reach_verdict(side(rate=40, p95=100.0), side(rate=86, p95=300.0)).verdict == "unclear"
+    assert actions.reach_verdict(side(rate=86, p95=100.0), side(rate=40, p95=300.0)).verdict == "worse"
