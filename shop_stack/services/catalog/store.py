@@ -14,11 +14,13 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    bindparam,
     func,
     select,
     update,
 )
 
+from shop_stack.hosting.statements import Prepared
 from shop_stack.services.catalog.rules import LAST, Product, product_words
 
 METADATA = MetaData()
@@ -46,6 +48,9 @@ _words = Table(
 _revision = Table("revision", METADATA, Column("id", Integer, primary_key=True), Column("revision", BigInteger))
 
 _FIELDS = [_products.c[name] for name in Product.__dataclass_fields__]
+_REVISION = Prepared(select(_revision.c.revision))
+_GET = Prepared(select(*_FIELDS).where(_products.c.product_id == bindparam("product")))
+_GET_SOME = Prepared(select(*_FIELDS).where(_products.c.product_id.in_(bindparam("products", expanding=True))))
 _by_popularity = (_products.c.popularity.desc(), _products.c.product_id)
 
 
@@ -57,7 +62,8 @@ def prepare(connection: Connection) -> None:
 
 def revision(connection: Connection) -> int:
     """How often the catalog has changed; the same number means the same answers."""
-    return connection.execute(select(_revision.c.revision)).scalar() or 0
+    row = _REVISION.first(connection)
+    return row[0] if row else 0
 
 
 def raise_revision(connection: Connection) -> None:
@@ -67,13 +73,13 @@ def raise_revision(connection: Connection) -> None:
 
 def product(connection: Connection, product_id: str) -> Product | None:
     """One product."""
-    row = connection.execute(select(*_FIELDS).where(_products.c.product_id == product_id)).first()
+    row = _GET.first(connection, {"product": product_id})
     return Product(*row) if row else None
 
 
 def products(connection: Connection, product_ids: Sequence[str]) -> dict[str, Product]:
     """The products of these ids that there are."""
-    rows = connection.execute(select(*_FIELDS).where(_products.c.product_id.in_(product_ids)))
+    rows = _GET_SOME.rows(connection, {"products": list(product_ids)})
     return {row[0]: Product(*row) for row in rows}
 
 

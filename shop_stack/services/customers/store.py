@@ -2,7 +2,22 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, String, Table, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+
+from shop_stack.hosting.statements import Prepared
 
 METADATA = MetaData()
 
@@ -43,6 +58,7 @@ class Account:
 
 
 _FIELDS = [_accounts.c[name] for name in Account.__dataclass_fields__]
+_BY_ID = Prepared(select(*_FIELDS).where(_accounts.c.customer_id == bindparam("customer")))
 
 
 def account_by_email(connection: Connection, email: str) -> Account | None:
@@ -53,7 +69,7 @@ def account_by_email(connection: Connection, email: str) -> Account | None:
 
 def account_by_id(connection: Connection, customer_id: str) -> Account | None:
     """The account or guest of this id."""
-    row = connection.execute(select(*_FIELDS).where(_accounts.c.customer_id == customer_id)).first()
+    row = _BY_ID.first(connection, {"customer": customer_id})
     return Account(*row) if row else None
 
 

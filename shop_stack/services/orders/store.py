@@ -1,7 +1,6 @@
 """The orders' database: one row an order, written only at the version that was read."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -12,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Row,
     String,
     Table,
     Text,
@@ -24,6 +22,7 @@ from sqlalchemy import (
 
 from shop_stack.errors import Conflict
 from shop_stack.events import Line
+from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros, moment
 from shop_stack.services.orders.rules import Order
 
@@ -57,10 +56,11 @@ _ORDER = (
     ORDERS.c.order_id, ORDERS.c.customer_id, ORDERS.c.cart_id, ORDERS.c.state, ORDERS.c.lines, ORDERS.c.total_minor,
     ORDERS.c.placed_us, ORDERS.c.version, ORDERS.c.reason, ORDERS.c.stock_open, ORDERS.c.money_open, ORDERS.c.attempts,
 )  # fmt: skip
-_ADD = insert(ORDERS)
-_GET = select(*_ORDER).where(ORDERS.c.order_id == bindparam("order"))
-_GET_HELD = _GET.with_for_update()
-_CHANGE = (
+_ADD = Prepared(insert(ORDERS))
+_BY_ID = select(*_ORDER).where(ORDERS.c.order_id == bindparam("order"))
+_GET = Prepared(_BY_ID)
+_GET_HELD = Prepared(_BY_ID.with_for_update())
+_CHANGE = Prepared(
     update(ORDERS)
     .where(ORDERS.c.order_id == bindparam("order"), ORDERS.c.version == bindparam("read_version"))
     .values(
@@ -70,22 +70,22 @@ _CHANGE = (
         }
     )
 )
-_IS_DUE = select(ORDERS.c.order_id).where(ORDERS.c.deadline_us <= bindparam("now_us")).limit(1)
-_DUE = (
+_IS_DUE = Prepared(select(ORDERS.c.order_id).where(ORDERS.c.deadline_us <= bindparam("now_us")).limit(1))
+_DUE = Prepared(
     select(*_ORDER)
     .where(ORDERS.c.deadline_us <= bindparam("now_us"))
     .order_by(ORDERS.c.deadline_us)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_FORGET_DEADLINE = update(ORDERS).where(ORDERS.c.order_id == bindparam("order")).values(deadline_us=None)
+_FORGET_DEADLINE = Prepared(update(ORDERS).where(ORDERS.c.order_id == bindparam("order")).values(deadline_us=None))
 _lines = msgspec.json.Decoder(list[Line])
 
 
 def add(connection: Connection, order: Order, deadline: datetime | None) -> None:
     """Store a new order."""
-    connection.execute(
-        _ADD,
+    _ADD.change(
+        connection,
         {
             "order_id": order.order_id,
             "customer_id": order.customer_id,
@@ -100,36 +100,36 @@ def add(connection: Connection, order: Order, deadline: datetime | None) -> None
 
 def get(connection: Connection, order_id: str) -> Order | None:
     """The order of that id, if there is one."""
-    row = connection.execute(_GET, {"order": order_id}).first()
+    row = _GET.first(connection, {"order": order_id})
     return _order(row) if row else None
 
 
 def get_held(connection: Connection, order_id: str) -> Order | None:
     """The order of that id, held by this transaction until it ends."""
-    row = connection.execute(_GET_HELD, {"order": order_id}).first()
+    row = _GET_HELD.first(connection, {"order": order_id})
     return _order(row) if row else None
 
 
 def change(connection: Connection, order: Order, read_version: int, deadline: datetime | None) -> None:
     """Store an order anew. Raises Conflict when another replica has changed it since it was read."""
     values = {"order": order.order_id, "read_version": read_version, **_changing(order, deadline, "new_")}
-    if connection.execute(_CHANGE, values).rowcount != 1:
+    if _CHANGE.change(connection, values) != 1:
         raise Conflict(f"order {order.order_id} is no longer at version {read_version}; it is tried again")
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:
     """Whether a deadline has passed."""
-    return connection.execute(_IS_DUE, {"now_us": micros(now)}).first() is not None
+    return _IS_DUE.first(connection, {"now_us": micros(now)}) is not None
 
 
 def due(connection: Connection, now: datetime, most: int) -> list[Order]:
     """Orders whose deadline has passed, the oldest deadline first; held by this transaction against other replicas."""
-    return [_order(row) for row in connection.execute(_DUE, {"now_us": micros(now), "most": most})]
+    return [_order(row) for row in _DUE.rows(connection, {"now_us": micros(now), "most": most})]
 
 
 def forget_deadline(connection: Connection, order_id: str) -> None:
     """The order waits for nothing any more."""
-    connection.execute(_FORGET_DEADLINE, {"order": order_id})
+    _FORGET_DEADLINE.change(connection, {"order": order_id})
 
 
 def _changing(order: Order, deadline: datetime | None, prefix: str) -> dict[str, object]:
@@ -144,7 +144,7 @@ def _changing(order: Order, deadline: datetime | None, prefix: str) -> dict[str,
     }
 
 
-def _order(row: Row[*tuple[Any, ...]]) -> Order:
+def _order(row: Row) -> Order:
     order_id, customer_id, cart_id, state, lines, total, placed, version, reason, stock, money, attempts = row
     return Order(
         order_id=order_id,

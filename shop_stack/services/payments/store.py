@@ -1,7 +1,6 @@
 """The payments' database: one row an order, and which provider calls are due."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -12,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Row,
     String,
     Table,
     bindparam,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 )
 
 from shop_stack.hosting.service import Cause
+from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros
 from shop_stack.services.payments.rules import Payment
 
@@ -55,22 +54,24 @@ _PAYMENT = (
     PAYMENTS.c.version, PAYMENTS.c.attempts,
 )  # fmt: skip
 _KEPT = (*_PAYMENT, PAYMENTS.c.claimed, PAYMENTS.c.causation, PAYMENTS.c.traceparent)
-_GET = select(*_KEPT).where(PAYMENTS.c.order_id == bindparam("order"))
-_GET_HELD = _GET.with_for_update()
-_ADD = insert(PAYMENTS)
+_BY_ID = select(*_KEPT).where(PAYMENTS.c.order_id == bindparam("order"))
+_GET = Prepared(_BY_ID)
+_GET_HELD = Prepared(_BY_ID.with_for_update())
+_ADD = Prepared(insert(PAYMENTS))
 _CHANGED = ("state", "goal", "reference", "version", "attempts", "claimed", "due_us", "causation", "traceparent")
-_CHANGE = (
+_CHANGE = Prepared(
     update(PAYMENTS)
     .where(PAYMENTS.c.order_id == bindparam("order"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGED})
 )
-_ASK = (
+_ASK = Prepared(
     update(PAYMENTS)
     .where(PAYMENTS.c.order_id == bindparam("order"))
     .values(goal=bindparam("new_goal"), causation=bindparam("new_causation"), traceparent=bindparam("new_traceparent"))
 )
 _NEXT = select(PAYMENTS.c.order_id).where(PAYMENTS.c.due_us <= bindparam("now_us")).order_by(PAYMENTS.c.due_us).limit(1)
-_CLAIM = (
+_IS_DUE = Prepared(_NEXT)
+_CLAIM = Prepared(
     update(PAYMENTS)
     .where(PAYMENTS.c.order_id == _NEXT.with_for_update(skip_locked=True).scalar_subquery())
     .values(claimed=true(), attempts=PAYMENTS.c.attempts + 1, due_us=bindparam("lease_us"))
@@ -88,41 +89,41 @@ class Kept(msgspec.Struct, frozen=True):
 
 def get(connection: Connection, order_id: str) -> Kept | None:
     """The order's payment."""
-    row = connection.execute(_GET, {"order": order_id}).first()
+    row = _GET.first(connection, {"order": order_id})
     return _kept(row) if row else None
 
 
 def get_held(connection: Connection, order_id: str) -> Kept | None:
     """The order's payment, held by this transaction until it ends."""
-    row = connection.execute(_GET_HELD, {"order": order_id}).first()
+    row = _GET_HELD.first(connection, {"order": order_id})
     return _kept(row) if row else None
 
 
 def add(connection: Connection, payment: Payment, due: datetime | None, cause: Cause, claimed: bool = False) -> None:
     """Store a new payment whose next call is due then; if claimed, by the worker whose lease ends then."""
     fixed = {"order_id": payment.order_id, "amount_minor": payment.amount_minor}
-    connection.execute(_ADD, {**fixed, **_changing(payment, due, cause, claimed, "")})
+    _ADD.change(connection, {**fixed, **_changing(payment, due, cause, claimed, "")})
 
 
 def change(connection: Connection, payment: Payment, due: datetime | None, cause: Cause, claimed: bool = False) -> None:
     """Store a payment anew, its next call due then; if claimed, by the worker whose lease ends then."""
-    connection.execute(_CHANGE, {"order": payment.order_id, **_changing(payment, due, cause, claimed, "new_")})
+    _CHANGE.change(connection, {"order": payment.order_id, **_changing(payment, due, cause, claimed, "new_")})
 
 
 def ask(connection: Connection, payment: Payment, cause: Cause) -> None:
     """Store a payment's new goal while a worker is at its last call, which then goes on to the new one."""
     values = {"order": payment.order_id, "new_goal": payment.goal}
-    connection.execute(_ASK, {**values, "new_causation": cause.causation, "new_traceparent": cause.traceparent})
+    _ASK.change(connection, {**values, "new_causation": cause.causation, "new_traceparent": cause.traceparent})
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:
     """Whether a provider call is due."""
-    return connection.execute(_NEXT, {"now_us": micros(now)}).first() is not None
+    return _IS_DUE.first(connection, {"now_us": micros(now)}) is not None
 
 
 def claim(connection: Connection, now: datetime, lease_until: datetime) -> Kept | None:
     """Take the call that is due longest, for this worker alone until the lease ends; counts the attempt."""
-    row = connection.execute(_CLAIM, {"now_us": micros(now), "lease_us": micros(lease_until)}).first()
+    row = _CLAIM.first(connection, {"now_us": micros(now), "lease_us": micros(lease_until)})
     return _kept(row) if row else None
 
 
@@ -140,7 +141,7 @@ def _changing(payment: Payment, due: datetime | None, cause: Cause, claimed: boo
     }
 
 
-def _kept(row: Row[*tuple[Any, ...]]) -> Kept:
+def _kept(row: Row) -> Kept:
     order_id, amount, state, goal, reference, version, attempts, claimed, causation, traceparent = row
     payment = Payment(
         order_id=order_id,

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from shop_stack.hosting.statements import Prepared
 from shop_stack.services.recommendations.rules import best_neighbours
 
 METADATA = MetaData()
@@ -48,8 +49,10 @@ _products = Table(
 _names = msgspec.json.Decoder(list[str])
 _counts = msgspec.json.Decoder(dict[str, int])
 _IDS_AT_ONCE = 500
-_add_basket = _baskets.insert()
-_waiting = select(func.count(), func.min(_baskets.c.kept_us), func.max(_baskets.c.kept_us)).select_from(_baskets)
+_ADD_BASKET = Prepared(_baskets.insert(), columns=("products", "kept_us"))
+_WAITING = Prepared(
+    select(func.count(), func.min(_baskets.c.kept_us), func.max(_baskets.c.kept_us)).select_from(_baskets)
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Neighbour:
 
 def add_basket(connection: Connection, product_ids: list[str], now_us: int) -> None:
     """Keep a basket until it is counted."""
-    connection.execute(_add_basket, {"products": msgspec.json.encode(product_ids).decode(), "kept_us": now_us})
+    _ADD_BASKET.change(connection, {"products": msgspec.json.encode(product_ids).decode(), "kept_us": now_us})
 
 
 def take_baskets(connection: Connection, at_most: int) -> list[list[str]]:
@@ -77,7 +80,7 @@ def take_baskets(connection: Connection, at_most: int) -> list[list[str]]:
 
 def waiting(connection: Connection) -> tuple[int, int, int]:
     """How many baskets are not counted yet, and when the oldest and the newest were kept (0 when there is none)."""
-    row = connection.execute(_waiting).one()
+    row = _WAITING.first(connection) or (0, None, None)
     return int(row[0]), int(row[1] or 0), int(row[2] or 0)
 
 

@@ -1,7 +1,6 @@
 """The shipping's database: one parcel an order, and when its next step is due."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Row,
     String,
     Table,
     bindparam,
@@ -21,6 +19,7 @@ from sqlalchemy import (
 )
 
 from shop_stack.hosting.service import Cause
+from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros
 from shop_stack.services.shipping.rules import Shipment
 
@@ -53,23 +52,25 @@ _SHIPMENT = (
     SHIPMENTS.c.version, SHIPMENTS.c.attempts,
 )  # fmt: skip
 _KEPT = (*_SHIPMENT, SHIPMENTS.c.causation, SHIPMENTS.c.traceparent)
-_GET = select(*_KEPT).where(SHIPMENTS.c.order_id == bindparam("order"))
-_GET_HELD = _GET.with_for_update()
-_ADD = insert(SHIPMENTS)
-_CHANGE = (
+_BY_ID = select(*_KEPT).where(SHIPMENTS.c.order_id == bindparam("order"))
+_GET = Prepared(_BY_ID)
+_GET_HELD = Prepared(_BY_ID.with_for_update())
+_ADD = Prepared(insert(SHIPMENTS))
+_CHANGE = Prepared(
     update(SHIPMENTS)
     .where(SHIPMENTS.c.order_id == bindparam("order"))
     .values({name: bindparam(f"new_{name}") for name in ("state", "destination", "version", "attempts", "due_us")})
 )
 _DUE_IN_STATE = (SHIPMENTS.c.state == bindparam("in_state"), SHIPMENTS.c.due_us <= bindparam("now_us"))
 _NEXT = select(SHIPMENTS.c.order_id).where(*_DUE_IN_STATE).order_by(SHIPMENTS.c.due_us).limit(1)
-_CLAIM = (
+_IS_DUE = Prepared(_NEXT)
+_CLAIM = Prepared(
     update(SHIPMENTS)
     .where(SHIPMENTS.c.order_id == _NEXT.with_for_update(skip_locked=True).scalar_subquery())
     .values(attempts=SHIPMENTS.c.attempts + 1, due_us=bindparam("lease_us"))
     .returning(*_KEPT)
 )
-_DUE = (
+_DUE = Prepared(
     select(*_KEPT)
     .where(*_DUE_IN_STATE)
     .order_by(SHIPMENTS.c.due_us)
@@ -87,13 +88,13 @@ class Kept(msgspec.Struct, frozen=True):
 
 def get(connection: Connection, order_id: str) -> Kept | None:
     """The order's parcel."""
-    row = connection.execute(_GET, {"order": order_id}).first()
+    row = _GET.first(connection, {"order": order_id})
     return _kept(row) if row else None
 
 
 def get_held(connection: Connection, order_id: str) -> Kept | None:
     """The order's parcel, held by this transaction until it ends."""
-    row = connection.execute(_GET_HELD, {"order": order_id}).first()
+    row = _GET_HELD.first(connection, {"order": order_id})
     return _kept(row) if row else None
 
 
@@ -101,29 +102,29 @@ def add(connection: Connection, shipment: Shipment, due: datetime, cause: Cause)
     """Store a new parcel whose next step is due then."""
     fixed = {name: getattr(shipment, name) for name in ("order_id", "customer_id", "parcel_id")}
     reason = {"causation": cause.causation, "traceparent": cause.traceparent}
-    connection.execute(_ADD, {**fixed, **_changing(shipment, due, ""), **reason})
+    _ADD.change(connection, {**fixed, **_changing(shipment, due, ""), **reason})
 
 
 def change(connection: Connection, shipment: Shipment, due: datetime | None) -> None:
     """Store a parcel anew, its next step due then."""
-    connection.execute(_CHANGE, {"order": shipment.order_id, **_changing(shipment, due, "new_")})
+    _CHANGE.change(connection, {"order": shipment.order_id, **_changing(shipment, due, "new_")})
 
 
 def is_any_due(connection: Connection, state: str, now: datetime) -> bool:
     """Whether a parcel in this state has a step due."""
-    return connection.execute(_NEXT, {"in_state": state, "now_us": micros(now)}).first() is not None
+    return _IS_DUE.first(connection, {"in_state": state, "now_us": micros(now)}) is not None
 
 
 def claim(connection: Connection, state: str, now: datetime, lease_until: datetime) -> Kept | None:
     """Take the parcel in this state that is due longest, for this worker alone until the lease ends."""
     values = {"in_state": state, "now_us": micros(now), "lease_us": micros(lease_until)}
-    row = connection.execute(_CLAIM, values).first()
+    row = _CLAIM.first(connection, values)
     return _kept(row) if row else None
 
 
 def due(connection: Connection, state: str, now: datetime, most: int) -> list[Kept]:
     """Parcels in this state that are due, the oldest first; held by this transaction against other replicas."""
-    rows = connection.execute(_DUE, {"in_state": state, "now_us": micros(now), "most": most})
+    rows = _DUE.rows(connection, {"in_state": state, "now_us": micros(now), "most": most})
     return [_kept(row) for row in rows]
 
 
@@ -137,7 +138,7 @@ def _changing(shipment: Shipment, due: datetime | None, prefix: str) -> dict[str
     }
 
 
-def _kept(row: Row[*tuple[Any, ...]]) -> Kept:
+def _kept(row: Row) -> Kept:
     order_id, customer_id, state, parcel_id, destination, version, attempts, causation, traceparent = row
     shipment = Shipment(
         order_id=order_id,

@@ -3,7 +3,23 @@
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, String, Table, Text, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from shop_stack.hosting.statements import Prepared
 
 METADATA = MetaData()
 
@@ -16,6 +32,13 @@ _carts = Table(
     Column("changed_us", BigInteger, nullable=False),
     Index("carts_by_subject", "subject"),
     Index("carts_by_change", "changed_us"),
+)
+_GET = Prepared(select(_carts.c.cart_id, _carts.c.subject, _carts.c.lines).where(_carts.c.cart_id == bindparam("cart")))
+_ADD = Prepared(insert(_carts))
+_CHANGE = Prepared(
+    update(_carts)
+    .where(_carts.c.cart_id == bindparam("cart"), _carts.c.subject == bindparam("owner"))
+    .values(lines=bindparam("new_lines"), changed_us=bindparam("now_us"))
 )
 _lines = msgspec.json.Decoder(dict[str, int])
 
@@ -31,22 +54,20 @@ class Cart:
 
 def cart(connection: Connection, cart_id: str) -> Cart | None:
     """The cart of this id, whoever's it is."""
-    found = select(_carts.c.cart_id, _carts.c.subject, _carts.c.lines).where(_carts.c.cart_id == cart_id)
-    row = connection.execute(found).first()
+    row = _GET.first(connection, {"cart": cart_id})
     return Cart(row[0], row[1], _lines.decode(row[2])) if row else None
 
 
 def add(connection: Connection, new: Cart, now_us: int) -> None:
     """Store a new cart. Raises IntegrityError when its id is taken."""
-    connection.execute(
-        _carts.insert().values(cart_id=new.cart_id, subject=new.subject, lines=_text(new), changed_us=now_us)
-    )
+    values = {"cart_id": new.cart_id, "subject": new.subject, "lines": _text(new), "changed_us": now_us}
+    _ADD.change(connection, values)
 
 
 def change(connection: Connection, changed: Cart, now_us: int) -> None:
     """Replace the lines of a cart."""
-    own = update(_carts).where(_carts.c.cart_id == changed.cart_id, _carts.c.subject == changed.subject)
-    connection.execute(own.values(lines=_text(changed), changed_us=now_us))
+    values = {"cart": changed.cart_id, "owner": changed.subject, "new_lines": _text(changed), "now_us": now_us}
+    _CHANGE.change(connection, values)
 
 
 def adopt(connection: Connection, guest_id: str, customer_id: str) -> None:
