@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from shop_stack.traffic.live import RETURNING_SHARE
 from shop_stack.traffic.walk import CONVERSION, Step, calibrated
 
-# Requests that each service answers for one step, calls between services included. A flow test holds this
-# against the running services.
+# Requests that each service answers for one step, calls between services included. A test holds this
+# against the real gateway, step by step.
 REQUESTS_PER_STEP: Mapping[Step, Mapping[str, float]] = {
     "landing": {"catalog": 1},
     "browse": {"catalog": 1},
