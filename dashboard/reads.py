@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import streamlit as st
-from analytics.client import QuestionsClient
 
+from analytics.client import QuestionsClient
 from shop_stack.access import read_token
 from shop_stack.errors import ShopfloorError
 from shop_stack.operations.client import OperationsClient
