@@ -31,7 +31,7 @@ from shop_stack.errors import (
 from shop_stack.eventlog import inbox
 from shop_stack.eventlog.arrivals import Aggregate, Arrival, Reader
 from shop_stack.eventlog.database import Session
-from shop_stack.eventlog.interface import Consumer, EventLog, StoredRecord, TopicPartition
+from shop_stack.eventlog.interface import Consumer, EventLog, Heeding, StoredRecord, TopicPartition
 from shop_stack.events import Event
 
 COMMIT_EVERY_S = 0.25
@@ -92,6 +92,7 @@ class Delivery:
         self._name = consumer
         self._log = event_log
         self._topics = topics
+        self._types = types
         self._reader = Reader(types)
         self._transaction = transaction
         self._is_busy = is_busy
@@ -138,6 +139,8 @@ class Delivery:
         self._committed.clear()
         self._consumer = consumer = self._log.subscribe(self._name, self._topics)
         try:
+            if isinstance(consumer, Heeding):
+                consumer.heed(self._types)
             while not self._stopping.is_set():
                 self._round(consumer)
             self._commit(consumer)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -13,11 +13,15 @@ MAX_RECORD_BYTES = 900 * 1024
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is appended: `key` decides the partition (None: any), `headers` travel beside the value."""
+    """What is appended: `key` decides the partition (None: any), `headers` travel beside the value.
+
+    `type` says what the value is, so that only those who heed it need to wake; it is not stored.
+    """
 
     key: str | None
     value: bytes
     headers: dict[str, str] = {}
+    type: str | None = None
 
 
 class StoredRecord(msgspec.Struct, frozen=True):
@@ -65,6 +69,17 @@ class Consumer(Protocol):
         """Make a waiting poll return now; callable from any thread."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Heeding(Protocol):
+    """A consumer that can be told what is worth waking for; not every log knows how."""
+
+    def heed(self, types: Sequence[str]) -> None:
+        """Wake at once for records of these types, and for those appended without one; read the rest later.
+
+        Every record is still read, in order, within about a second.
+        """
 
 
 class EventLog(Protocol):

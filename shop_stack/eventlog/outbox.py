@@ -64,6 +64,7 @@ class Unpublished(NamedTuple):
     key: str
     payload: bytes
     traceparent: str | None
+    type: str
 
 
 _INSERT = (
@@ -71,7 +72,7 @@ _INSERT = (
     "VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
 _LAST = "SELECT max(sequence) FROM outbox WHERE aggregateid=? AND aggregatetype=? AND sequence IS NOT NULL"
-_COLUMNS = "ordinal, aggregateid, topic, key, payload, traceparent"
+_COLUMNS = "ordinal, aggregateid, topic, key, payload, traceparent, type"
 
 
 def add(driver: sqlite3.Connection, entry: Entry) -> None:

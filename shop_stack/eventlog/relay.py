@@ -293,7 +293,7 @@ class Relay:
 
 
 def _record(row: Unpublished) -> Record:
-    return Record(row.key, row.payload, {"traceparent": row.traceparent} if row.traceparent else {})
+    return Record(row.key, row.payload, {"traceparent": row.traceparent} if row.traceparent else {}, row.type)
 
 
 def _microseconds(moment: datetime) -> int:

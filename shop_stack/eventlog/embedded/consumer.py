@@ -1,6 +1,7 @@
 """A member of a group on the embedded log."""
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from shop_stack.eventlog.embedded.group_file import GroupFile, Share
@@ -16,6 +17,14 @@ _CROWD = 5  # so many messages at once may have filled the queue: some may be lo
 def group_channel(group: str) -> str:
     """The channel that tells the members of a group that it has changed."""
     return f"group:{group}"[:48]
+
+
+def type_channel(topic: str, kind: str | None) -> str:
+    """The channel that tells of a topic's records of one type (None: appended without one); short enough for a socket.
+
+    Two types that share it by chance wake each other's followers, no more.
+    """
+    return f"{topic}~{zlib.crc32(kind.encode()):08x}" if kind is not None else f"{topic}~"
 
 
 def append_message(topic: str, ends: Mapping[int, int]) -> bytes:
@@ -84,6 +93,15 @@ class EmbeddedConsumer:
             self._member.renew()
             since = {p: self._share.owned[p] for p, at in positions.items() if at >= self._begun.get(p, at + 1)}
             self._group.commit(self._member.name, since, positions, self._log_id)
+
+    def heed(self, types: Sequence[str]) -> None:
+        """Wake at once for records of these types and those without one; what else came is read once a second."""
+        for topic in self._topics:
+            for kind in (None, *types):
+                self._listener.follow(type_channel(topic, kind))
+        for topic in self._topics:
+            self._listener.leave(topic)
+        self._attended = 0.0  # look for what came in between
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._share.owned)

@@ -13,7 +13,12 @@ from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from shop_stack.errors import LogUnavailable, UnknownTopic
-from shop_stack.eventlog.embedded.consumer import EmbeddedConsumer, append_message, read_append_message
+from shop_stack.eventlog.embedded.consumer import (
+    EmbeddedConsumer,
+    append_message,
+    read_append_message,
+    type_channel,
+)
 from shop_stack.eventlog.embedded.group_file import GroupFile
 from shop_stack.eventlog.embedded.topic_file import TopicFile
 from shop_stack.eventlog.embedded.waking import Channels, Listener
@@ -72,7 +77,7 @@ class EmbeddedLog:
         count = file.partitions
         partitions = [next(self._any) % count if r.key is None else partition_of(r.key, count) for r in records]
         placed = file.append(records, partitions, int(self._clock() * 1000))
-        self._channels.send(topic, append_message(topic, {p.partition: p.position + 1 for p in placed}))
+        self._tell(topic, records, placed)
         return placed
 
     def subscribe(self, group: str, topics: Sequence[str]) -> EmbeddedConsumer:
@@ -179,6 +184,13 @@ class EmbeddedLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _tell(self, topic: str, records: Sequence[Record], placed: Sequence[Placed]) -> None:
+        """Wake those who follow the topic, and those who heed only the types of these records."""
+        self._channels.send(topic, append_message(topic, {p.partition: p.position + 1 for p in placed}))
+        for kind in dict.fromkeys(record.type for record in records):
+            ends = {p.partition: p.position + 1 for p, r in zip(placed, records, strict=True) if r.type == kind}
+            self._channels.send(type_channel(topic, kind), append_message(topic, ends))
 
     def _topic(self, name: str) -> TopicFile:
         file = self._topics.get(name)

@@ -106,6 +106,12 @@ class Listener:
         os.symlink(f"../sockets/{self._name}", f"{folder}/{self._name}")
         self._followed.add(channel)
 
+    def leave(self, channel: str) -> None:
+        """Hear no more of the channel."""
+        if channel in self._followed:
+            self._followed.discard(channel)
+            self._remove(f"{self._channels.base}/{channel}/{self._name}")
+
     def hear(self, timeout_s: float) -> list[bytes]:
         """Messages that came, or come within the time; empty after it."""
         messages = self._drain()
