@@ -3,12 +3,16 @@
 import sqlite3
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from sqlalchemy import MetaData
 
 TABLES = MetaData()
 """The tables that the host adds to every service's own."""
+
+sends_itself: ContextVar[bool] = ContextVar("sends_itself", default=False)
+"""Whether this thread sends what it has committed: so do those on which no request waits, and save a hand-over."""
 
 
 class Session(Protocol):

@@ -30,7 +30,7 @@ from shop_stack.errors import (
 )
 from shop_stack.eventlog import inbox
 from shop_stack.eventlog.arrivals import Aggregate, Arrival, Reader
-from shop_stack.eventlog.database import Session
+from shop_stack.eventlog.database import Session, sends_itself
 from shop_stack.eventlog.interface import Consumer, EventLog, Heeding, StoredRecord, TopicPartition
 from shop_stack.events import Event
 
@@ -118,6 +118,7 @@ class Delivery:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        sends_itself.set(True)
         failures = 0
         while not self._stopping.is_set():
             try:

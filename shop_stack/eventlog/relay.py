@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Relay:
-    """The relay of one service in one process. `notify` may be called from any thread; the rest is its own thread's.
+    """The relay of one service in one process. `notify` and `send` may be called from any thread; the rest is its own.
 
     `holder` names this replica in the lease; `clock` gives the time of marks and ages.
     """
@@ -59,6 +59,7 @@ class Relay:
         self._clock = clock
         self._wanted: deque[str] = deque()
         self._due = threading.Event()
+        self._sending = threading.Lock()
         self._stopping = False
         self._acked: dict[int, None] = {}
         self._acked_at = 0.0
@@ -80,6 +81,22 @@ class Relay:
         """These aggregates have new rows that are committed."""
         self._wanted.extend(aggregates)
         self._due.set()
+
+    def send(self, aggregates: Iterable[str]) -> None:
+        """Send the new rows of these aggregates on the calling thread, which has just committed them.
+
+        While another thread sends, or rests after a failure, they are left to the relay's own.
+        """
+        self._wanted.extend(aggregates)
+        if self._sending.acquire(blocking=False):
+            try:
+                self._forget_marked()
+                if time.monotonic() >= self._resume_at:
+                    self._safely(self._relay_wanted)
+            finally:
+                self._sending.release()
+        if self._wanted or self._unfinished:
+            self._due.set()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Send what is committed, mark what was acknowledged, end the thread."""
@@ -148,8 +165,10 @@ class Relay:
         while not self._stopping:
             self._due.wait(self._patience_s())
             self._due.clear()
-            self._safely(self.turn)
-        self._flush()
+            with self._sending:
+                self._safely(self.turn)
+        with self._sending:
+            self._flush()
 
     def _flush(self) -> None:
         """Send what is left, for a few seconds at most; the next relay sweeps what a dead log did not take."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from shop_stack import envelope as cloudevents
 from shop_stack.envelope import Envelope
 from shop_stack.eventlog import idempotency, inbox, outbox, relay
+from shop_stack.eventlog.database import sends_itself
 from shop_stack.events import Event
 from shop_stack.hosting import causes
 from shop_stack.hosting.service import Answer, Cause, KeyReused, Mesh, Service, StillWorking, Transaction
@@ -160,7 +161,7 @@ class Context:
             if marks:
                 self.relay.marked(marks)
             if transaction.published:
-                self.relay.notify(transaction.published)
+                (self.relay.send if sends_itself.get() else self.relay.notify)(transaction.published)
         for timer in transaction.wakes:
             self.on_wake(timer)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from shop_stack.eventlog.database import sends_itself
 from shop_stack.eventlog.delivery import failure_of
 from shop_stack.hosting.service import ServiceContext, Timer
 
@@ -88,6 +89,7 @@ class Timers:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self, timer: Timer, keeps_clock: bool) -> None:
+        sends_itself.set(True)
         turns = self._turns[timer.name]
         failed = 0
         while turns.take(keeps_clock):
