@@ -17,6 +17,10 @@ class BrokenAnswer(OSError):
     """The other side closed, or spoke no HTTP."""
 
 
+class Unanswered(BrokenAnswer):
+    """The other side closed before the first byte of an answer, as it does with a connection that was idle too long."""
+
+
 class KeptConnection:
     """A connection to one address. Not thread-safe. After any error it is of no more use: close it."""
 
@@ -50,12 +54,15 @@ class _Reading:
         self.body: list[bytes] = []
         self.complete = False
         self.keep = False
+        self._begun = False
         self._parser = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived; nothing means that the other side has closed."""
         if not data:
-            raise BrokenAnswer("the connection was closed before the answer was complete")
+            kind = BrokenAnswer if self._begun else Unanswered
+            raise kind("the connection was closed before the answer was complete")
+        self._begun = True
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:

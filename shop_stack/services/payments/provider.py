@@ -1,10 +1,12 @@
 """Calls of the payment provider: plain HTTP with an idempotency key, on a connection that each thread keeps."""
 
-import http.client
 import threading
+import time
+from urllib.parse import quote
 
 import msgspec
 
+from shop_stack.mesh.connection import KeptConnection, Unanswered
 from shop_stack.services.payments.rules import Answer, Approved, Call, Refused, TakenAlready, Unclear
 
 TIMEOUT_S = 5.0
@@ -30,39 +32,49 @@ def call(port: int, step: Call, key: str, order_id: str, amount_minor: int) -> A
 
     A kept connection that the provider has closed meanwhile is opened again once: the key makes that safe.
     """
-    body = msgspec.json.encode(_Wanted(order_id, amount_minor))
-    headers = {"content-type": "application/json", "idempotency-key": key}
-    connection = _connection(port)
-    fresh = connection.sock is None
-    try:
-        return _exchange(connection, step, body, headers)
-    except (http.client.BadStatusLine, ConnectionError, BrokenPipeError) as error:
-        connection.close()
-        if fresh:
+    request = _request(step, key, msgspec.json.encode(_Wanted(order_id, amount_minor)))
+    until = time.monotonic() + TIMEOUT_S
+    kept = _connections().pop(port, None)
+    if kept is not None:
+        try:
+            return _exchange(kept, port, request, until)
+        except (Unanswered, ConnectionError):
+            pass  # closed since the last call
+        except OSError as error:
             return Unclear(_words(error))
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        return Unclear(_words(error))
     try:
-        return _exchange(connection, step, body, headers)
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
+        return _exchange(KeptConnection(("127.0.0.1", port), until), port, request, until)
+    except OSError as error:
         return Unclear(_words(error))
 
 
-def _connection(port: int) -> http.client.HTTPConnection:
-    kept: dict[int, http.client.HTTPConnection] | None = getattr(_kept, "connections", None)
-    if kept is None:
-        kept = _kept.connections = {}
-    if port not in kept:
-        kept[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
-    return kept[port]
+def _request(step: Call, key: str, body: bytes) -> bytes:
+    head = (
+        f"POST /{step} HTTP/1.1\r\nHost: provider\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nIdempotency-Key: {quote(key)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
-def _exchange(connection: http.client.HTTPConnection, step: Call, body: bytes, headers: dict[str, str]) -> Answer:
-    connection.request("POST", f"/{step}", body, headers)
-    response = connection.getresponse()
-    return read_answer(response.status, response.read())
+def _connections() -> dict[int, KeptConnection]:
+    """This thread's, by port."""
+    try:
+        mine: dict[int, KeptConnection] = _kept.connections
+    except AttributeError:
+        mine = _kept.connections = {}
+    return mine
+
+
+def _exchange(connection: KeptConnection, port: int, request: bytes, until: float) -> Answer:
+    keep = False
+    try:
+        answer, keep = connection.ask(request, until)
+    finally:
+        if keep:
+            _connections()[port] = connection
+        else:
+            connection.close()
+    return read_answer(answer.status, answer.body)
 
 
 def read_answer(status: int, body: bytes) -> Answer:
