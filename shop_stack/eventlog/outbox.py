@@ -69,22 +69,23 @@ class Unpublished(NamedTuple):
 
 _INSERT = (
     "INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, sequence, topic, traceparent, created, key) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?)"
+    "SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?3 "
 )
-_LAST = "SELECT max(sequence) FROM outbox WHERE aggregateid=? AND aggregatetype=? AND sequence IS NOT NULL"
+_LAST = "SELECT coalesce(max(sequence), 0) FROM outbox WHERE aggregateid=?3 AND aggregatetype=?2 AND sequence NOT NULL"
+_INSERT_NEXT = f"{_INSERT} WHERE ?6 = 1 + ({_LAST})"
 _COLUMNS = "ordinal, aggregateid, topic, key, payload, traceparent, type"
 
 
 def add(driver: sqlite3.Connection, entry: Entry) -> None:
     """Write an event within the caller's transaction. Raises Conflict unless its sequence is the next one."""
-    if entry.sequence is not None:
-        last = driver.execute(_LAST, (entry.aggregateid, entry.aggregatetype)).fetchone()[0] or 0
-        if entry.sequence != last + 1:
-            raise Conflict(
-                f"{entry.type} has sequence {entry.sequence}, the next of its aggregate is {last + 1}: "
-                f"publish one event for each version"
-            )
-    driver.execute(_INSERT, (*entry, entry.aggregateid))
+    if entry.sequence is None:
+        driver.execute(_INSERT, entry)
+    elif driver.execute(_INSERT_NEXT, entry).rowcount != 1:
+        last = driver.execute(_LAST.replace("?3", "?1"), (entry.aggregateid, entry.aggregatetype)).fetchone()[0]
+        raise Conflict(
+            f"{entry.type} has sequence {entry.sequence}, the next of its aggregate is {last + 1}: "
+            f"publish one event for each version"
+        )
 
 
 def unpublished(driver: sqlite3.Connection, aggregates: Sequence[str]) -> list[Unpublished]:
