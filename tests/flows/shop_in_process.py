@@ -181,6 +181,7 @@ def running_shop(
         shop = Shop(settings, the_stack, log)
         leaving.callback(shop.client.close)
         pool = leaving.enter_context(ThreadPoolExecutor(64, thread_name_prefix="worker"))
+        leaving.callback(set_asyncio_executor, None)  # what runs later in this process has pools of its own
         mesh = HttpMesh(lambda service: ("127.0.0.1", shop.groups[service].port))
         for group_name, group_cards in groups.items():
             served = ServedGroup(Group(group_cards, settings, the_stack, mesh, clock), pool)
