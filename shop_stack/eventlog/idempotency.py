@@ -1,9 +1,9 @@
-"""Idempotency keys: a creating request's answer, kept in the transaction of its effect."""
+"""Idempotency keys: a creating request's answer, kept in the transaction of its effect for a day at least."""
 
 import hashlib
 import sqlite3
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
 from shop_stack.eventlog.database import TABLES
 
@@ -20,6 +20,7 @@ KEYS = Table(
     Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+Index("idempotency_keys_by_age", KEYS.c.at)
 
 Scope = tuple[str, str, str, str]
 """(subject, method, path, key)"""

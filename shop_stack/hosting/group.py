@@ -11,12 +11,13 @@ from litestar.handlers import HTTPRouteHandler
 from shop_stack.eventlog import inbox
 from shop_stack.eventlog.delivery import Delivery, types_of
 from shop_stack.eventlog.interface import EventLog
+from shop_stack.eventlog.pruning import EVERY_S, Pruning
 from shop_stack.eventlog.relay import Relay
 from shop_stack.hosting.context import Context, utc_now
 from shop_stack.hosting.drill import Holding
 from shop_stack.hosting.http import Front, Page, Requests, application, asgi, json_page
 from shop_stack.hosting.metrics import metrics_page
-from shop_stack.hosting.service import Mesh, Service
+from shop_stack.hosting.service import Mesh, Service, Timer
 from shop_stack.hosting.store import is_busy
 from shop_stack.hosting.timers import Timers
 from shop_stack.mesh.direct import DirectMesh
@@ -34,7 +35,7 @@ class ServiceAtWork:
         self.name = card.name
         self.context = context
         self.relay = Relay(context.store, event_log, replica, context.now)
-        self.timers = Timers(context, card.timers)
+        self.timers = Timers(context, (*card.timers, _pruning(context)))
         topics, types = types_of(card.subscriptions)
         self.delivery = Delivery(card.name, event_log, topics, types, context.write, is_busy) if topics else None
         context.relay = self.relay
@@ -67,6 +68,13 @@ class ServiceAtWork:
     def stopped(self) -> list[inbox.Stopped]:
         """The aggregates that a poison event stopped."""
         return inbox.stopped(self.context.store.kept().driver)
+
+
+def _pruning(context: Context) -> Timer:
+    """The timer that keeps the tables of delivery from growing for ever."""
+    followed = {contract.topic for contract in context.card.subscriptions}
+    pruning = Pruning(context.store, context.name, followed, context.now)
+    return Timer("pruning", every_s=EVERY_S, run=lambda _: pruning.run())
 
 
 class Group:
