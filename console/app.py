@@ -4,6 +4,7 @@ import gc
 from pathlib import Path
 from typing import ClassVar
 
+from rich.style import Style
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -12,6 +13,7 @@ from textual.theme import Theme
 from console.feed import Feed
 from console.screens.floor import Floor, ReadOnlyFloor
 from console.screens.view import FloorView
+from console.widgets.lines import LOOKS
 from shop_stack.settings import Home
 
 DARK = Theme(
@@ -33,6 +35,7 @@ class ConsoleApp(App[None]):
     TITLE = "Shopfloor"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*LOOKS}  # here rather than on each widget, which would style each anew
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(self, home: Path, *, read_only: bool = False, role: str = "operator", theme: str = "dark") -> None:
@@ -40,8 +43,11 @@ class ConsoleApp(App[None]):
         self._home = Home(home)
         self._read_only = read_only
         self._role = "viewer" if read_only and Home(home).token("viewer").exists() else role
-        self._look = THEMES[theme]
         self.animation_level = "none"
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.set_reactive(App.theme, THEMES[theme])  # before the first style is computed: none is computed twice
+        self._looks: dict[str, Style] = {}
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The console's own colours in a theme that is not its own."""
@@ -55,11 +61,20 @@ class ConsoleApp(App[None]):
         return Feed(self._home, self._role, floor.post_message)
 
     def on_mount(self) -> None:
-        """Put the theme on."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = self._look
+        """Collect garbage again once the first frame is drawn."""
         self.call_after_refresh(self._collect_again)
+
+    def look(self, name: str) -> Style:
+        """The style that the theme gives to a name of LOOKS: only what it sets itself; one for all widgets."""
+        style = self._looks.get(name)
+        if style is None:
+            style = self._looks[name] = self.get_component_styles(name).partial_rich_style
+        return style
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Another theme gives other styles."""
+        self._looks.clear()
+        super().refresh_css(animate)
 
     def _collect_again(self) -> None:
         """The start ran without garbage collection (see __main__); what it made stays for good."""

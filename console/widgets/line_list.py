@@ -23,7 +23,6 @@ class LineList(Lines, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor", "cursor-blurred"}
 
     class Moved(Message):
         """The cursor came to another row (or its row changed its place)."""
@@ -134,7 +133,7 @@ class LineList(Lines, can_focus=True):
         return self.strip(self._rows[index].line, base + self._cursor_style(), _CURSOR)
 
     def _cursor_style(self) -> Style:
-        return self.get_component_rich_style("cursor" if self.has_focus else "cursor-blurred", partial=True)
+        return self.app.look("cursor" if self.has_focus else "cursor-blurred")
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""

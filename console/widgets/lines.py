@@ -1,6 +1,6 @@
 """Draws lines of toned text as plain terminal segments: cheap to repaint, and markup in data stays text."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, get_args
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -10,15 +10,18 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.rows import Line, Span
+from console.rows import Line, Span, Tone
 
-TONES = ("plain", "dim", "strong", "ok", "warn", "bad", "accent", "head", "key", "off", "spark")
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+
+LOOKS = (*(f"tone-{tone}" for tone in get_args(Tone)), "cursor", "cursor-blurred")
 
 
 class Lines(Widget):
     """A few lines of text. `show` repaints only those that changed; a span's `press` is run by a click."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone-{tone}" for tone in TONES}
+    app: "ConsoleApp"
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -51,10 +54,7 @@ class Lines(Widget):
 
     def tone(self, span: Span) -> Style:
         """The style that the theme gives to a span's tone, without a background."""
-        if span.tone == "plain":
-            return Style.null()
-        style = self.get_component_rich_style(f"tone-{span.tone}", partial=True)
-        return style
+        return Style.null() if span.tone == "plain" else self.app.look(f"tone-{span.tone}")
 
     async def on_click(self, event: events.Click) -> None:
         """Run what the clicked span is for."""
