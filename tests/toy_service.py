@@ -45,14 +45,15 @@ def value_of(context: ServiceContext, name: str) -> int:
 def count_product(transaction: Transaction, envelope: Envelope[Any], context: ServiceContext) -> None:
     """Add the opening stock.
 
-    A `poison` product always fails, a `weak` one for a passing reason while a file of that name lies in the home
-    folder, and a `deadly` one kills the process, once, after its effect and before the commit.
+    A `poison` product fails until a file `cured` lies in the home folder, a `toxic` one always, a `weak` one for a
+    passing reason while a file of that name lies in the home folder, and a `deadly` one kills the process, once,
+    after its effect and before the commit.
     """
     data: ProductAdded = envelope.data
     transaction.connection.execute(insert(SEEN).values(event_id=envelope.id, name=data.product_id))
     add(transaction, data.product_id, data.opening_stock)
-    if data.name == "poison":
-        raise ValueError("this product is poison")
+    if data.name == "toxic" or (data.name == "poison" and not (context.settings.home.path / "cured").exists()):
+        raise ValueError(f"this product is {data.name}")
     flag = context.settings.home.path / data.name
     if data.name == "weak" and flag.exists():
         raise MeshError("catalog cannot be reached")

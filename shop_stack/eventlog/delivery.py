@@ -3,7 +3,7 @@
 A poll's events share one transaction, each entered in the inbox within it; should that fail, they get one each.
 An event that fails waits with its aggregate while the neighbours flow; the partition's position stays before it.
 What fails for a passing reason waits for as long as it takes. What fails for good stops its aggregate: the event
-and those behind it are kept in `stopped_aggregates`, in order, in the database.
+and those behind it are kept in `stopped_aggregates`, in order, in the database, and the event is a dead letter.
 """
 
 import logging
@@ -15,9 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from shop_stack.envelope import Envelope
 from shop_stack.errors import (
     BadEvent,
     EventLogError,
@@ -28,9 +26,10 @@ from shop_stack.errors import (
     PositionBelowStart,
     PositionPastEnd,
 )
-from shop_stack.eventlog import inbox
+from shop_stack.eventlog import dead_letters, inbox
 from shop_stack.eventlog.arrivals import Aggregate, Arrival, Reader
-from shop_stack.eventlog.database import Session, sends_itself
+from shop_stack.eventlog.database import sends_itself
+from shop_stack.eventlog.dead_letters import Work
 from shop_stack.eventlog.interface import Consumer, EventLog, Heeding, StoredRecord, TopicPartition
 from shop_stack.events import Event
 
@@ -40,15 +39,6 @@ _IDLE_POLL_S = 1.0
 _MAX_WAITING = 2000
 _HALTS = (ForeignLog, PositionPastEnd, PositionBelowStart)
 log = logging.getLogger(__name__)
-
-
-class Work(Session, Protocol):
-    """A write transaction in which events are handled."""
-
-    now: datetime
-
-    def handle(self, envelope: Envelope[Event]) -> None:
-        """Run the service's handler of this event."""
 
 
 @dataclass
@@ -76,7 +66,8 @@ class Progress:
 class Delivery:
     """The subscription of one service in one process, on a thread of its own.
 
-    `transaction` begins a write transaction; `is_busy` tells a store that is only taken from one that fails.
+    `transaction` begins a write transaction; `is_passing` tells a store that is only taken, or
+    full for a while, from a record that fails.
     """
 
     def __init__(
@@ -86,7 +77,7 @@ class Delivery:
         topics: Sequence[str],
         types: Sequence[str],
         transaction: Callable[[], AbstractContextManager[Work]],
-        is_busy: Callable[[BaseException], bool],
+        is_passing: Callable[[BaseException], bool],
     ) -> None:
         self.progress = Progress()
         self._name = consumer
@@ -95,7 +86,7 @@ class Delivery:
         self._types = types
         self._reader = Reader(types)
         self._transaction = transaction
-        self._is_busy = is_busy
+        self._is_passing = is_passing
         self._waiting: dict[Aggregate, Waiting] = {}
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -205,7 +196,7 @@ class Delivery:
             if len(arrivals) == 1:
                 self._defer(arrivals[0], error)
                 return True
-            if self._is_busy(error):
+            if self._is_passing(error):
                 for arrival in arrivals:
                     self._defer(arrival, error)
                 return True
@@ -248,7 +239,7 @@ class Delivery:
             return
         waiting.error = f"{type(error).__name__}: {error}"
         waiting.attempts += 1
-        passing = self._is_busy(error) or isinstance(error, LogUnavailable | MeshError)
+        passing = self._is_passing(error) or isinstance(error, LogUnavailable | MeshError)
         if not passing and (waiting.attempts >= ATTEMPTS or isinstance(error, BadEvent)):
             self._stop_aggregate(arrival.aggregate, waiting)
             return
@@ -261,7 +252,9 @@ class Delivery:
         first, *behind = waiting.queue
         try:
             with self._transaction() as work:
-                self._park(work, first, waiting.error)
+                record = self._park(work, first, waiting.error, waiting.attempts)
+                correlation = first.envelope.correlationid if first.envelope is not None else None
+                dead_letters.tell(work, self._name, record, correlation)
                 for arrival in behind:
                     self._park(work, arrival, None)
         except Exception as error:  # noqa: BLE001 - delivery's boundary: the store fails too; it waits
@@ -272,13 +265,14 @@ class Delivery:
         self.progress.parked += len(behind)
         log.error("aggregate %s of %s stops at %s: %s", aggregate[1], aggregate[0], first.event_id, waiting.error)
 
-    def _park(self, work: Work, arrival: Arrival, error: str | None) -> None:
+    def _park(self, work: Work, arrival: Arrival, error: str | None, attempts: int = 0) -> inbox.Parked:
         topic, key = arrival.aggregate
         record = arrival.record
         parked = inbox.Parked(topic=topic, aggregate=key, event_id=arrival.event_id, error=error,
                               partition=record.partition, position=record.position, value=record.value,
-                              at=_microseconds(work.now))  # fmt: skip
+                              at=_microseconds(work.now), headers=record.headers, attempts=attempts)  # fmt: skip
         inbox.park(work.driver, self._name, parked)
+        return parked
 
     def _retry(self) -> None:
         now = time.monotonic()

@@ -1,6 +1,7 @@
 """The inbox: what a consumer has handled, written with the effect, and the aggregates that a poison event stopped."""
 
 import sqlite3
+from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
@@ -28,13 +29,23 @@ STOPPED = Table(
     Column("position", BigInteger, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("headers", Text, nullable=False, server_default="{}"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("replays", Integer, nullable=False, server_default="0"),
 )
 Index("stopped_once", STOPPED.c.consumer, STOPPED.c.topic, STOPPED.c.aggregate, STOPPED.c.event_id, unique=True)
 Index("stopped_errors", STOPPED.c.consumer, STOPPED.c.ordinal, sqlite_where=text("error IS NOT NULL"))
 
 
+QUARANTINED_AT = 3
+"""A record that failed in this many replays is only tried again when quarantined ones are asked for."""
+
+
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of a stopped aggregate: the first, with its `error`, stopped it; the others wait behind it."""
+    """A record of a stopped aggregate: the first, with its `error`, stopped it; the others wait behind it.
+
+    `at` is microseconds since 1970; `attempts` counts the tries before it was parked, `replays` those since.
+    """
 
     topic: str
     aggregate: str
@@ -44,6 +55,9 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     value: bytes
     at: int
+    headers: dict[str, str] = {}
+    attempts: int = 0
+    replays: int = 0
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +71,14 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     position: int
     at: int
+    attempts: int
+    replays: int
     parked: int
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether it failed in so many replays that only those who ask for quarantined ones try it again."""
+        return self.replays >= QUARANTINED_AT
 
 
 def enter(driver: sqlite3.Connection, consumer: str, event_id: str, now: int) -> bool:
@@ -79,18 +100,18 @@ def is_stopped(driver: sqlite3.Connection, consumer: str, topic: str, aggregate:
 def park(driver: sqlite3.Connection, consumer: str, record: Parked) -> None:
     """Keep a record of a stopped aggregate, in order; one that came before is not kept twice."""
     driver.execute(
-        "INSERT OR IGNORE INTO stopped_aggregates "
-        "(consumer, topic, aggregate, event_id, error, partition, position, value, at) VALUES (?,?,?,?,?,?,?,?,?)",
+        "INSERT OR IGNORE INTO stopped_aggregates (consumer, topic, aggregate, event_id, error, partition, position, "
+        "value, at, headers, attempts, replays) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (consumer, record.topic, record.aggregate, record.event_id, record.error, record.partition, record.position,
-         record.value, record.at),
+         record.value, record.at, msgspec.json.encode(record.headers).decode(), record.attempts, record.replays),
     )  # fmt: skip
 
 
 def stopped(driver: sqlite3.Connection) -> list[Stopped]:
     """The stopped aggregates, oldest first."""
     rows = driver.execute(
-        "SELECT s.consumer, s.topic, s.aggregate, s.event_id, s.error, s.partition, s.position, s.at, "
-        "(SELECT count(*) FROM stopped_aggregates p WHERE p.consumer=s.consumer AND p.topic=s.topic "
+        "SELECT s.consumer, s.topic, s.aggregate, s.event_id, s.error, s.partition, s.position, s.at, s.attempts, "
+        "s.replays, (SELECT count(*) FROM stopped_aggregates p WHERE p.consumer=s.consumer AND p.topic=s.topic "
         "AND p.aggregate=s.aggregate AND p.error IS NULL) "
         "FROM stopped_aggregates s WHERE s.error IS NOT NULL ORDER BY s.ordinal"
     )
@@ -98,12 +119,33 @@ def stopped(driver: sqlite3.Connection) -> list[Stopped]:
     return [Stopped(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def parked(driver: sqlite3.Connection, consumer: str, topic: str, aggregate: str) -> list[Parked]:
-    """All records kept of a stopped aggregate, in order, the one that stopped it first."""
+def parked(driver: sqlite3.Connection, consumer: str, topic: str, aggregate: str, limit: int = -1) -> list[Parked]:
+    """The records kept of a stopped aggregate, in order, the one that stopped it first."""
     rows = driver.execute(
-        "SELECT topic, aggregate, event_id, error, partition, position, value, at FROM stopped_aggregates "
-        "WHERE consumer=? AND topic=? AND aggregate=? ORDER BY ordinal",
-        (consumer, topic, aggregate),
+        "SELECT topic, aggregate, event_id, error, partition, position, value, at, headers, attempts, replays "
+        "FROM stopped_aggregates WHERE consumer=? AND topic=? AND aggregate=? ORDER BY ordinal LIMIT ?",
+        (consumer, topic, aggregate, limit),
     )
-    names = Parked.__struct_fields__
-    return [Parked(**dict(zip(names, row, strict=True))) for row in rows]
+    return [_parked(row) for row in rows]
+
+
+def _parked(row: tuple[Any, ...]) -> Parked:
+    fields = dict(zip(Parked.__struct_fields__, row, strict=True))
+    return Parked(**fields | {"headers": msgspec.json.decode(fields["headers"], type=dict[str, str])})
+
+
+def unpark(driver: sqlite3.Connection, consumer: str, record: Parked) -> None:
+    """Forget a kept record: it had its effect, or was given up."""
+    driver.execute(
+        "DELETE FROM stopped_aggregates WHERE consumer=? AND topic=? AND aggregate=? AND event_id=?",
+        (consumer, record.topic, record.aggregate, record.event_id),
+    )
+
+
+def note_replay(driver: sqlite3.Connection, consumer: str, record: Parked, error: str) -> None:
+    """A kept record failed once more, so it is what stops its aggregate (now, if it was not before)."""
+    driver.execute(
+        "UPDATE stopped_aggregates SET error=?, replays=replays+1 "
+        "WHERE consumer=? AND topic=? AND aggregate=? AND event_id=?",
+        (error, consumer, record.topic, record.aggregate, record.event_id),
+    )

@@ -6,6 +6,7 @@ optional fields may be added; a breaking change is a new class with a new versio
 """
 
 from shop_stack.events.behaviour import *  # noqa: F403
+from shop_stack.events.dead_letters import *  # noqa: F403
 from shop_stack.events.operations import *  # noqa: F403
 from shop_stack.events.shop import *  # noqa: F403
 from shop_stack.events.topics import *  # noqa: F403

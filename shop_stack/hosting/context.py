@@ -11,7 +11,7 @@ from shop_stack import envelope as cloudevents
 from shop_stack.envelope import Envelope
 from shop_stack.eventlog import idempotency, inbox, outbox, relay
 from shop_stack.eventlog.database import sends_itself
-from shop_stack.events import Event
+from shop_stack.events import Event, RecordParked, RecordReplayed
 from shop_stack.hosting import causes
 from shop_stack.hosting.service import Answer, Cause, KeyReused, Mesh, Service, StillWorking, Transaction
 from shop_stack.hosting.store import Kept, Store, StoreBusy
@@ -21,6 +21,7 @@ from shop_stack.stack import Stack
 
 TWIN_WAITS_S = 2.0
 HOST_TABLES = (outbox.OUTBOX, relay.LEASE, inbox.INBOX, inbox.STOPPED, idempotency.KEYS)
+HOST_EVENTS = frozenset({RecordParked, RecordReplayed})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,7 +51,7 @@ class WriteTransaction:
     def publish(self, event: Event, *, subject: str, sequence: int | None, correlation: str | None = None) -> str:
         """Write an event to the outbox; see service.Transaction. Raises Conflict for a wrong sequence."""
         card = self._context.card
-        if type(event) not in card.publications:
+        if type(event) not in card.publications and type(event) not in HOST_EVENTS:
             raise TypeError(f"{card.name} publishes {type(event).__name__}, which its card does not list")
         event_id = uuid7(self.now)
         traceparent = self.cause.traceparent
@@ -114,8 +115,7 @@ class Context:
 
     def prepare(self) -> None:
         """Create the store's tables and the rows that a new store needs. Raises StoreOutdated."""
-        self.store.prepare(self.card.store)
-        self.store.prepare(HOST_TABLES[0].metadata)
+        self.store.prepare(self.card.store, HOST_TABLES[0].metadata)
         if self.card.prepare is not None:
             with self.write() as transaction:
                 self.card.prepare(transaction, self)

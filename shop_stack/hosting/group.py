@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
 from shop_stack.eventlog import inbox
+from shop_stack.eventlog.dead_letters import Choice, Replayer
 from shop_stack.eventlog.delivery import Delivery, types_of
 from shop_stack.eventlog.interface import EventLog
 from shop_stack.eventlog.pruning import EVERY_S, Pruning
@@ -18,13 +20,30 @@ from shop_stack.hosting.drill import Holding
 from shop_stack.hosting.http import Front, Page, Requests, application, asgi, json_page
 from shop_stack.hosting.metrics import metrics_page
 from shop_stack.hosting.service import Mesh, Service, Timer
-from shop_stack.hosting.store import is_busy
+from shop_stack.hosting.store import is_passing
 from shop_stack.hosting.timers import Timers
 from shop_stack.mesh.direct import DirectMesh
 from shop_stack.settings import Settings
 from shop_stack.stack import Stack
 
 WORKERS = 8
+
+
+REPLAY_PATH = "/stopped/replay"
+_MOST_A_ROUND = 200
+
+
+class ReplayRound(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /stopped/replay: try up to `limit` stopped aggregates of a service again, or discard what stops them.
+
+    `without` names those (topic, aggregate) that this replay has tried. The host's own page: operations asks it.
+    """
+
+    service: str
+    choice: Choice
+    limit: int = 50
+    without: list[tuple[str, str]] = []
+    discard: bool = False
 
 
 class ServiceAtWork:
@@ -37,7 +56,8 @@ class ServiceAtWork:
         self.relay = Relay(context.store, event_log, replica, context.now)
         self.timers = Timers(context, (*card.timers, _pruning(context)))
         topics, types = types_of(card.subscriptions)
-        self.delivery = Delivery(card.name, event_log, topics, types, context.write, is_busy) if topics else None
+        self.delivery = Delivery(card.name, event_log, topics, types, context.write, is_passing) if topics else None
+        self.replayer = Replayer(card.name, types, context.store, context.write, is_passing)
         context.relay = self.relay
         context.on_wake = self.timers.wake
 
@@ -102,7 +122,7 @@ class Group:
         self._title = f"Shopfloor: {', '.join(self.contexts)}"
         before = Holding(settings.home, self.pool).before if settings.demo else None
         app = asgi(application(self._routes(), self._title, threaded=True, before=before))
-        self.app = Front(app, self._pages(), self.requests)
+        self.app = Front(app, self._pages(), self.requests, {REPLAY_PATH: self._replay}, self.pool)
 
     def start(self, event_log: EventLog, replica: str) -> None:
         """Begin all that runs beside the requests."""
@@ -145,6 +165,15 @@ class Group:
             "/metrics": lambda: metrics_page(self.services, self.requests),
             "/stopped": lambda: json_page(200, [one for service in self.services for one in service.stopped()]),
         }
+
+    def _replay(self, body: bytes) -> Page:
+        asked = msgspec.json.decode(body, type=ReplayRound)
+        for service in self.services:
+            if service.name == asked.service:
+                limit = max(1, min(asked.limit, _MOST_A_ROUND))
+                without = set(asked.without)
+                return json_page(200, service.replayer.round(asked.choice, limit, without, discard=asked.discard))
+        return json_page(404, {"detail": f"this process does not run {asked.service}"})
 
     def _readyz(self) -> Page:
         troubles = self.troubles()

@@ -1,8 +1,10 @@
 """The HTTP side of a group: its services' routes as one application, with health and metrics in front."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, cast
 
 import msgspec
@@ -62,6 +64,9 @@ MOST_AT_ONCE = 256
 """Requests that a replica takes in at a time; more would wait longer than their shoppers do."""
 
 
+_LARGEST_POST = 1 << 20
+
+
 class Requests:
     """Requests counted by service and status, with the seconds spent on them."""
 
@@ -81,10 +86,20 @@ class Front:
     A full replica refuses at once: work whose shopper has left would only keep the next one waiting.
     """
 
-    def __init__(self, app: App, pages: dict[str, Callable[[], Page]], requests: Requests) -> None:
+    def __init__(
+        self,
+        app: App,
+        pages: dict[str, Callable[[], Page]],
+        requests: Requests,
+        posts: dict[str, Callable[[bytes], Page]] | None = None,
+        pool: Executor | None = None,
+    ) -> None:
+        """`posts` are the host's pages that change something, by path: they get the body, on the pool."""
         self._app = app
         self._pages = pages
         self._requests = requests
+        self._posts = posts or {}
+        self._pool = pool
         self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +110,10 @@ class Front:
         if page is not None:
             await _send_page(send, page())
             return
+        post = self._posts.get(scope["path"])
+        if post is not None and scope["method"] == "POST":
+            await _send_page(send, await self._posted(post, receive))
+            return
         if self._at_once >= MOST_AT_ONCE:
             self._requests.add("none", 503, 0.0)
             await _send_page(send, _FULL, ((b"retry-after", b"1"),))
@@ -104,6 +123,16 @@ class Front:
             await self._pass_on(scope, receive, send)
         finally:
             self._at_once -= 1
+
+    async def _posted(self, post: Callable[[bytes], Page], receive: Receive) -> Page:
+        body, more = b"", True
+        while more and len(body) <= _LARGEST_POST:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, post, body)
+        except msgspec.MsgspecError as error:
+            return json_page(400, {"detail": f"the request is wrong: {error}"})
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 500

@@ -16,8 +16,20 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from shop_stack.errors import ShopfloorError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_STEPS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE stopped_aggregates ADD COLUMN headers TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE stopped_aggregates ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE stopped_aggregates ADD COLUMN replays INTEGER NOT NULL DEFAULT 0",
+    )
+}
+"""What takes a store from one schema to the next; all steps that are missing run in one transaction."""
 _BUSY_S = 5.0
+_PASSING = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}  # fmt: skip
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -35,12 +47,12 @@ class StoreOutdated(ShopfloorError):
     """The store was written by another version of Shopfloor."""
 
 
-def is_busy(error: BaseException) -> bool:
-    """Whether an error only says that the store is taken just now."""
+def is_passing(error: BaseException) -> bool:
+    """Whether an error says that the store is taken, or its disk full or away, for now: trying again is right."""
     if isinstance(error, OperationalError):
         error = error.orig if isinstance(error.orig, BaseException) else error
     if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
     return isinstance(error, StoreBusy)
 
 
@@ -77,19 +89,22 @@ class Store:
             kept = self._mine.kept = self._open()
         return kept
 
-    def prepare(self, metadata: MetaData) -> None:
-        """Create the tables that are missing and hold the file's version against this program's.
+    def prepare(self, *schemas: MetaData) -> None:
+        """Bring an older file to this program's schema and create the tables that are missing, in one transaction.
 
-        Raises StoreOutdated when another version wrote it.
+        Raises StoreOutdated when a newer version wrote it.
         """
         with self.write() as kept:
             found = int(kept.driver.execute("PRAGMA user_version").fetchone()[0])
-            if found not in (0, SCHEMA_VERSION):
+            if found > SCHEMA_VERSION:
                 raise StoreOutdated(
                     f"{self.path} has schema {found}, this program writes {SCHEMA_VERSION}; "
                     f"run the version that made it, or start on a new home folder"
                 )
-            for table in metadata.sorted_tables:
+            for version in range(found, SCHEMA_VERSION) if found else ():
+                for step in _STEPS[version]:
+                    kept.driver.execute(step)
+            for table in [table for schema in schemas for table in schema.sorted_tables]:
                 kept.connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     kept.connection.execute(CreateIndex(index, if_not_exists=True))

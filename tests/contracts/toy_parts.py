@@ -13,7 +13,7 @@ from shop_stack.eventlog.interface import EventLog, Placed, Record, TopicPartiti
 from shop_stack.eventlog.relay import Relay
 from shop_stack.events import CATALOG, INVENTORY, ProductAdded, StockReceived
 from shop_stack.hosting.context import Context
-from shop_stack.hosting.store import is_busy
+from shop_stack.hosting.store import is_passing
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import read_stack
@@ -80,7 +80,7 @@ def relay_of(context: Context, log: Any, holder: str = "toy-1") -> Relay:
 def delivery_of(context: Context, log: EventLog) -> Delivery:
     """The toy's subscription; not started."""
     topics, types = types_of(toy_service.CARD.subscriptions)
-    return Delivery("toy", log, topics, types, context.write, is_busy)
+    return Delivery("toy", log, topics, types, context.write, is_passing)
 
 
 def product(product_id: str, stock: int = 1, name: str = "tea", event_id: str | None = None) -> Record:
