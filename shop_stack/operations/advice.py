@@ -53,6 +53,18 @@ def forecast_peak(forecast: ForecastMade | None, now: datetime) -> Peak | None:
     return Peak(mean=highest.mean / per, high80=max(p.high80 for p in coming) / per, at=highest.at)
 
 
+def present_band(forecast: ForecastMade | None, now: datetime) -> tuple[float, float] | None:
+    """The 95% band forecast for the present step, in requests a second; None where no fresh forecast covers it."""
+    if forecast is None or forecast.status != "ok" or now - forecast.made_at > STALE:
+        return None
+    step = timedelta(seconds=forecast.step_s)
+    point = next((point for point in forecast.points if point.at <= now < point.at + step), None)
+    if point is None:
+        return None
+    per = _seconds(forecast.unit)
+    return max(0.0, point.low95 / per), point.high95 / per
+
+
 def _seconds(unit: str) -> float:
     if "minute" in unit or "min" in unit:
         return 60.0

@@ -175,9 +175,9 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         return engine.store.incidents()
 
     @post("/ops/v1/incidents/{incident_id:str}/acknowledge", guards=act, sync_to_thread=True, status_code=200)
-    def acknowledge(request: Asked, incident_id: Name) -> IncidentView:
-        """Say that somebody looks after it."""
-        return engine.incidents.acknowledge(incident_id, _who(request).subject, _now())
+    def acknowledge(request: Asked, incident_id: Name, take_over: FromQuery[bool] = False) -> IncidentView:
+        """Say that somebody looks after it; `take_over` when another did until now."""
+        return engine.incidents.acknowledge(incident_id, _who(request).subject, _now(), take_over=take_over)
 
     return [actions, action, journey, consumer_groups, incidents, acknowledge]
 

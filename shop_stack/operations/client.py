@@ -87,9 +87,10 @@ class OperationsClient:
         """Incidents, open ones first, then newest first."""
         return self._get("/ops/v1/incidents", list[IncidentView])
 
-    def acknowledge(self, incident_id: str) -> IncidentView:
-        """Say that somebody looks after an incident."""
-        return self._post(f"/ops/v1/incidents/{quote(incident_id, safe='')}/acknowledge", IncidentView, None)
+    def acknowledge(self, incident_id: str, *, take_over: bool = False) -> IncidentView:
+        """Say that you look after an incident; refused when another does, unless `take_over`."""
+        query = "?take_over=true" if take_over else ""
+        return self._post(f"/ops/v1/incidents/{quote(incident_id, safe='')}/acknowledge{query}", IncidentView, None)
 
     def logs(self, service: str, lines: int = 200, *, replica: str | None = None) -> list[str]:
         """The last lines of a service's (or part's) log, oldest first; untrusted text."""

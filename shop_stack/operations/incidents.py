@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from shop_stack.errors import SettingError
+from shop_stack.errors import ActionRefused, SettingError
 from shop_stack.events import IncidentOpened, IncidentResolved
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import IncidentView
@@ -90,6 +90,14 @@ def _stopped(service: str, topic: str, some: Sequence[Stopped]) -> Trouble:
     return Trouble(f"stopped_aggregate/{service}/{topic}", "stopped_aggregate", service, summary, first.aggregate)
 
 
+def _not_yours(view: IncidentView, actor: str, take_over: bool) -> str:
+    if view.resolved_at is not None:
+        return f"the incident of {view.service} is over; nobody needs to look after it"
+    if view.acknowledged_by not in (None, actor) and not take_over:
+        return f"{view.acknowledged_by} looks after it; ask to take it over if that is agreed"
+    return ""
+
+
 class Incidents:
     """Opens, resolves and acknowledges incidents, in the store and as events."""
 
@@ -116,17 +124,24 @@ class Incidents:
             for about in [about for about in self._open if about not in there and not about.startswith("event/")]:
                 self._resolve(about, now)
 
-    def acknowledge(self, incident_id: str, actor: str, now: datetime) -> IncidentView:
-        """Say who looks after it. Raises SettingError when there is no such incident."""
+    def acknowledge(self, incident_id: str, actor: str, now: datetime, *, take_over: bool = False) -> IncidentView:
+        """Say who looks after it; the owner is kept when it is over.
+
+        Raises SettingError when there is no such incident, ActionRefused when another looks after it (unless
+        `take_over`) or when it is over.
+        """
         with self._lock:
             found = self._store.incident(incident_id)
             if found is None:
                 raise SettingError(f"there is no incident {incident_id!r}; see the list of incidents")
             view, about = found
+            if refusal := _not_yours(view, actor, take_over):
+                raise ActionRefused(refusal)
+            before = f" from {view.acknowledged_by}" if view.acknowledged_by not in (None, actor) else ""
             view = msgspec.structs.replace(view, acknowledged_by=actor)
             with self._store.write(now) as t:
                 t.save_incident(view, about)
-                t.record(actor, f"acknowledge {incident_id}")
+                t.record(actor, f"acknowledge {incident_id}{before}")
             if about in self._open:
                 self._open[about] = view
             return view

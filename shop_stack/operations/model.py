@@ -30,8 +30,9 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
     the capacity of the ready replicas. `waits_for` names services that it calls and that are not ok: look there
     first. `because` says in words why `health` is not ok. `forecast_peak` is in
-    requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `stopped_aggregates` names
-    the first 100.
+    requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `forecast_band` is what was
+    forecast for the present step: the ends of its 95% band; `minute_rate` is the rate to hold against it, the mean
+    of the last minute. `stopped_aggregates` names the first 100.
     """
 
     name: str
@@ -63,6 +64,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     outbox_age_s: float
     stopped_aggregates: list[str]
     waits_for: list[str] = []
+    forecast_band: tuple[float, float] | None = None
+    minute_rate: float = 0.0
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +80,10 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StackView(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /ops/v1/services: the stack now, in the order of stack.toml. `sampled_at` is the last sample's time."""
+    """GET /ops/v1/services: the stack now, in the order of stack.toml. `sampled_at` is the last sample's time.
+
+    Times are UTC; `time_zone` is the IANA zone of stack.toml, in which they are to be shown.
+    """
 
     name: str
     topology: str
@@ -89,6 +95,7 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[PartView]
     actor: str
     role: str
+    time_zone: str = "UTC"
 
 
 class ScaleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

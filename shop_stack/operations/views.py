@@ -9,7 +9,7 @@ import msgspec
 from shop_stack.access import Principal
 from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
-from shop_stack.operations.advice import Demand, Peak, forecast_peak, recommend
+from shop_stack.operations.advice import Demand, Peak, forecast_peak, present_band, recommend
 from shop_stack.operations.health import judge
 from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
@@ -22,6 +22,7 @@ from shop_stack.settings import Settings
 from shop_stack.stack import ServiceSpec, Stack
 
 _HEALTH_S = 30.0
+_MINUTE_S = 60.0
 _SPARK = 60
 _NAMED = 100
 
@@ -64,6 +65,7 @@ class Views:
             parts=self._parts(snapshot),
             actor=principal.subject,
             role=principal.role,
+            time_zone=self.stack.time_zone,
         )
 
     def _service(self, spec: ServiceSpec, snapshot: Snapshot, now: datetime) -> ServiceView:
@@ -77,7 +79,8 @@ class Views:
         target = actions.Target(spec, group_name, specs, group.desired, self._load(specs, at), None)
         health, because = self._health(spec, snapshot, group, now)
         recommended, why = self._recommended(specs, target.bounds, now)
-        peak = forecast_peak(self.projection.forecast(spec.name), now)
+        forecast = self.projection.forecast(spec.name)
+        peak = forecast_peak(forecast, now)
         ready = ready_replicas(group)
         p50, p95, p99 = latencies(recent)
         return ServiceView(
@@ -107,6 +110,8 @@ class Views:
             recent_rates=[moment.requests / moment.interval_s for moment in last],
             forecast_peak=peak.mean if peak else None,
             forecast_peak_at=peak.at if peak else None,
+            forecast_band=present_band(forecast, now),
+            minute_rate=request_rate(self.history.window(spec.name, at - _MINUTE_S, at)),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=report.stopped_names[:_NAMED],
         )
@@ -137,7 +142,7 @@ class Views:
         demands = [
             Demand(
                 service=spec.name,
-                rate=request_rate(self.history.window(spec.name, at - 60.0, at)),
+                rate=request_rate(self.history.window(spec.name, at - _MINUTE_S, at)),
                 peak=self._peak(spec.name, now),
                 replica_capacity=spec.replica_capacity,
             )

@@ -93,6 +93,7 @@ def test_a_viewer_sees_and_does_not_act(stand: Stand) -> None:
 
 def test_the_stack_says_which_floors_are_down(operator: OperationsClient) -> None:
     view = operator.stack()
+    assert view.time_zone == "Europe/London"
     assert [service.name for service in view.services][:2] == ["storefront", "customers"]
     parts = {part.name: part for part in view.parts}
     assert not parts["gateway"].up
@@ -129,7 +130,7 @@ def test_unknown_things_are_named(operator: OperationsClient) -> None:
     with pytest.raises(ActionRefused, match="no replica 'orders-9'"):
         operator.restart("orders", "stuck", replica="orders-9")
     with pytest.raises(ActionRefused, match="no incident"):
-        operator.acknowledge("ghost")
+        operator.acknowledge("ghost", take_over=True)
     with pytest.raises(ActionRefused, match="no event of an order"):
         operator.journey("ghost")
 

@@ -255,11 +255,17 @@ def test_a_crash_loop_is_an_incident_until_it_ends(stand: Stand) -> None:
     [incident] = stand.engine.store.incidents()
     assert (incident.kind, incident.service, incident.resolved_at) == ("crash_loop", "payments", None)
     assert stand.engine.incidents.acknowledge(incident.incident_id, "anna", now).acknowledged_by == "anna"
+    with pytest.raises(ActionRefused, match="anna looks after it"):
+        stand.engine.incidents.acknowledge(incident.incident_id, "bert", now)
+    assert stand.engine.store.incidents()[0].acknowledged_by == "anna"
+    stand.engine.incidents.acknowledge(incident.incident_id, "bert", now, take_over=True)
     later = stand.runtime.observe()
     quiet = Snapshot(observation=type(later)(at=later.at + 120, ready=True, groups=later.groups, parts=later.parts))
     stand.engine.incidents.watch(quiet, now + timedelta(seconds=120))
     [incident] = stand.engine.store.incidents()
-    assert (incident.resolved_at is not None, incident.acknowledged_by) == (True, "anna")
+    assert (incident.resolved_at is not None, incident.acknowledged_by) == (True, "bert")
+    with pytest.raises(ActionRefused, match="is over"):
+        stand.engine.incidents.acknowledge(incident.incident_id, "anna", now, take_over=True)
     stand.engine.link.turn()
     assert [type(e.data) for e in published(stand, "ops.incidents")] == [IncidentOpened, IncidentResolved]
 
