@@ -54,6 +54,9 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slow_s: float = 2.0
     answer_s: float = 0.0
     lost_rate: float = 0.0
+    callback_rate: float = 0.0
+    duplicate_rate: float = 0.0
+    callback_s: float = 0.5
     seed: int = 7
 
 

@@ -4,10 +4,11 @@ import argparse
 
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, print_json, running_settings, takes_json
 
-STORIES = ("peak", "outage", "slow-payments", "reset")
+STORIES = ("peak", "outage", "slow-payments", "lost-answers", "reset")
 _EXAMPLES = """  shopfloor demo peak            more shoppers than the shop is used to
   shopfloor demo outage          a service has gone
   shopfloor demo slow-payments   the payment provider takes its time
+  shopfloor demo lost-answers    the payment provider acts, and half of its answers are lost
   shopfloor demo reset           everything as it was"""
 
 

@@ -1,1 +1,1 @@
-"""The payment provider's stand-in: an outside system with its own ledger, declines, slow and lost answers."""
+"""The payment provider's stand-in: an outside system with its own ledger, declines, lost answers and callbacks."""

@@ -1,6 +1,7 @@
 """The provider's stand-in as a process: its HTTP on loopback, until the supervisor's channel closes."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -13,11 +14,13 @@ from shop_stack.provider.behaviour import (
     Behaviour,
     BehaviourChange,
     answer_after_s,
+    callbacks_of,
     changed,
     decline_reason,
     loses_answer,
 )
-from shop_stack.provider.ledger import STEPS, KeyMisused, Ledger, Reply
+from shop_stack.provider.callbacks import Callbacks
+from shop_stack.provider.ledger import STEPS, KeyMisused, Ledger, Reply, Telling
 from shop_stack.settings import Settings
 from shop_stack.stack import read_stack
 
@@ -36,11 +39,15 @@ class AnswerLost(Exception):
 
 
 def run_provider(settings: Settings, channel: Connection) -> None:
-    """Serve on settings.ports["provider"] until SIGTERM or until the channel closes; sends ("ready", True)."""
+    """Serve on settings.ports["provider"] until SIGTERM or until the channel closes; sends ("ready", True).
+
+    Callbacks go to payments by the mesh's listener; without one in the settings nobody is told.
+    """
     stack = read_stack(settings.stack_file).provider
     provider = Provider(
         Ledger(settings.home.provider_ledger),
         Behaviour(**{name: getattr(stack, name) for name in Behaviour.__struct_fields__ if hasattr(stack, name)}),
+        (_HOST, settings.ports["mesh"]) if "mesh" in settings.ports else None,
     )
     config = uvicorn.Config(
         provider,
@@ -54,15 +61,17 @@ def run_provider(settings: Settings, channel: Connection) -> None:
         timeout_graceful_shutdown=3,
     )
     try:
-        _Server(config, channel).run()
+        _Server(config, channel, provider).run()
     finally:
         provider.ledger.close()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, channel: Connection) -> None:
+    def __init__(self, config: uvicorn.Config, channel: Connection, provider: "Provider") -> None:
         super().__init__(config)
         self._channel = channel
+        self._provider = provider
+        self._telling: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Say that it listens, and leave when the other end of the channel is gone."""
@@ -70,6 +79,15 @@ class _Server(uvicorn.Server):
         if self.started:
             asyncio.get_running_loop().add_reader(self._channel.fileno(), self._heard)
             self._channel.send(("ready", True))
+            if self._provider.callbacks is not None:
+                self._telling = asyncio.create_task(self._provider.callbacks.run())
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """Tell nothing more; what is not acknowledged stays in the ledger for the next start."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        await super().shutdown(sockets)
 
     def _heard(self) -> None:
         try:
@@ -82,9 +100,11 @@ class _Server(uvicorn.Server):
 class Provider:
     """The provider as an ASGI application: POST /authorise, /capture, /void, /refund; GET /ledger; /behaviour."""
 
-    def __init__(self, ledger: Ledger, behaviour: Behaviour) -> None:
+    def __init__(self, ledger: Ledger, behaviour: Behaviour, payments: tuple[str, int] | None) -> None:
         self.ledger = ledger
         self.behaviour = behaviour
+        between_s: Callable[[], float] = lambda: self.behaviour.callback_s  # noqa: E731 - as it is at the time
+        self.callbacks = Callbacks(ledger, payments, between_s) if payments is not None else None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
@@ -106,11 +126,19 @@ class Provider:
             wanted = msgspec.json.decode(body, type=_Wanted)
             if not key:
                 raise KeyMisused("an Idempotency-Key header is needed")
-            reply = self.ledger.perform(step, key, wanted.order_id, wanted.amount_minor, self._decline)
+            reply = self.ledger.perform(step, key, wanted.order_id, wanted.amount_minor, self._decline,
+                                        self._telling(key))  # fmt: skip
         except (msgspec.MsgspecError, KeyMisused) as error:
             await _answer(send, 422, _problem(422, str(error)))
             return
+        if reply.is_new and self.callbacks is not None:
+            self.callbacks.wake()
         await self._deliver(reply, key, send)
+
+    def _telling(self, key: str) -> Telling | None:
+        if self.callbacks is None:
+            return None
+        return Telling(callbacks_of(self.behaviour, key), time.time() + self.behaviour.callback_s)
 
     async def _deliver(self, reply: Reply, key: str, send: _Send) -> None:
         """The first answer to a key may be slow or lost; a repeat is answered at once."""

@@ -1,4 +1,4 @@
-"""How the provider's stand-in behaves: who is declined, which answers are slow or lost, by a seed."""
+"""How the provider's stand-in behaves: who is declined, what is slow, lost or told twice, by a seed."""
 
 import hashlib
 
@@ -8,13 +8,19 @@ DECLINE_REASONS = ("insufficient_funds", "card_expired", "suspected_fraud")
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rates are 0..1, times seconds; each decision follows from the seed and the order alone."""
+    """Rates are 0..1, times seconds; each decision follows from the seed and the order alone.
+
+    `callback_rate` of the outcomes are told to payments `callback_s` later, `duplicate_rate` of those once more.
+    """
 
     decline_rate: float = 0.0
     slow_rate: float = 0.0
     slow_s: float = 2.0
     answer_s: float = 0.0
     lost_rate: float = 0.0
+    callback_rate: float = 0.0
+    duplicate_rate: float = 0.0
+    callback_s: float = 0.5
     seed: int = 7
 
 
@@ -26,6 +32,9 @@ class BehaviourChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     slow_s: float | None = None
     answer_s: float | None = None
     lost_rate: float | None = None
+    callback_rate: float | None = None
+    duplicate_rate: float | None = None
+    callback_s: float | None = None
 
 
 def changed(behaviour: Behaviour, change: BehaviourChange) -> Behaviour:
@@ -54,6 +63,13 @@ def answer_after_s(behaviour: Behaviour, key: str) -> float:
 def loses_answer(behaviour: Behaviour, key: str) -> bool:
     """Whether the first answer to a key is lost on its way: the provider has acted, and nobody hears of it."""
     return _draw(behaviour.seed, key, "lost") < behaviour.lost_rate
+
+
+def callbacks_of(behaviour: Behaviour, key: str) -> int:
+    """How often the outcome of a key's step is told: not at all, once or twice."""
+    if _draw(behaviour.seed, key, "callback") >= behaviour.callback_rate:
+        return 0
+    return 2 if _draw(behaviour.seed, key, "duplicate") < behaviour.duplicate_rate else 1
 
 
 def _draw(seed: int, subject: str, purpose: str) -> float:

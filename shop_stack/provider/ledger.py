@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, order_id TEXT NOT NULL, step TEXT NOT NULL, amount_minor INTEGER NOT NULL,
     status INTEGER NOT NULL, body BLOB NOT NULL, times INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS callbacks (
+    key TEXT PRIMARY KEY, body BLOB NOT NULL, copies INTEGER NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS callbacks_by_due ON callbacks (due);
 """
 
 
@@ -51,6 +55,32 @@ class Reply(msgspec.Struct, frozen=True):
     is_new: bool
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A callback's body: what became of a step; `id` is the step's key, the same on every copy."""
+
+    id: str
+    order_id: str
+    step: Step
+    status: str
+
+
+class Callback(msgspec.Struct, frozen=True):
+    """A callback on its way: how many copies are still to be acknowledged, and how often this one was tried."""
+
+    key: str
+    body: bytes
+    copies: int
+    attempts: int
+    due: float
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """How often the outcome of a step is to be told, and from when on (seconds since 1970)."""
+
+    copies: int
+    due: float
+
+
 class KeyMisused(Exception):
     """An idempotency key came again for another order, step or amount."""
 
@@ -66,17 +96,25 @@ class Ledger:
         self._db.executescript(_SCHEMA)
 
     def perform(
-        self, step: Step, key: str, order_id: str, amount_minor: int, decline: Callable[[str], str | None]
+        self,
+        step: Step,
+        key: str,
+        order_id: str,
+        amount_minor: int,
+        decline: Callable[[str], str | None],
+        telling: Telling | None = None,
     ) -> Reply:
         """Do a step once for its key; the same key gets the same answer. `decline` gives an order's reason or None.
 
-        Raises KeyMisused.
+        What the step came to is to be told as `telling` says; that is booked with the step. Raises KeyMisused.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
             reply = self._repeated(step, key, order_id, amount_minor)
             if reply is None:
                 reply = self._new(step, key, order_id, amount_minor, decline)
+                if telling is not None and telling.copies:
+                    self._tell(step, key, order_id, reply, telling)
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
@@ -91,6 +129,26 @@ class Ledger:
         else:
             rows = self._db.execute(f"{fields} WHERE order_id > ? ORDER BY order_id LIMIT ?", (after, most))
         return [_account(row) for row in rows]
+
+    def next_callback(self) -> Callback | None:
+        """The callback that is due first, now or later."""
+        row = self._db.execute("SELECT key, body, copies, attempts, due FROM callbacks ORDER BY due LIMIT 1").fetchone()
+        return Callback(*row) if row else None
+
+    def acknowledged(self, key: str, next_copy: float) -> None:
+        """A copy of a callback was heard; the next one, if there is one, is due then."""
+        if self._db.execute("DELETE FROM callbacks WHERE key = ? AND copies <= 1", (key,)).rowcount == 0:
+            self._db.execute(
+                "UPDATE callbacks SET copies = copies - 1, attempts = 0, due = ? WHERE key = ?", (next_copy, key)
+            )
+
+    def unheard(self, key: str, again: float) -> None:
+        """Nobody acknowledged a callback; it is tried again then."""
+        self._db.execute("UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE key = ?", (again, key))
+
+    def given_up(self, key: str) -> None:
+        """A callback that is not tried any more."""
+        self._db.execute("DELETE FROM callbacks WHERE key = ?", (key,))
 
     def close(self) -> None:
         """Close the file."""
@@ -122,6 +180,11 @@ class Ledger:
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, 1)", (key, order_id, step, amount_minor, status, body)
         )
         return Reply(status, body, is_new=True)
+
+    def _tell(self, step: Step, key: str, order_id: str, reply: Reply, telling: Telling) -> None:
+        status = msgspec.json.decode(reply.body, type=Said).status
+        body = msgspec.json.encode(Told(key, order_id, step, status))
+        self._db.execute("INSERT INTO callbacks VALUES (?, ?, ?, 0, ?)", (key, body, telling.copies, telling.due))
 
 
 _Outcome = tuple[Account | None, int, Said]

@@ -20,15 +20,17 @@ PEAK_REQUESTS_PER_S = 100.0
 PEAK_DELAY_S = 0.1
 SLOW_ORDERS_PER_S = 1.0
 SLOW_ANSWER_S = 3.0
+LOST_RATE = 0.5
 
 
 def play(home: Home, stack: Stack, story: str) -> str:
-    """Start a story (`peak`, `outage`, `slow-payments`) or end all (`reset`); says in a sentence what was done.
+    """Start a story (`peak`, `outage`, `slow-payments`, `lost-answers`) or end all (`reset`); says what was done.
 
     Raises SettingError for another name, NotRunning when no stack runs on `home`.
     """
     stories: dict[str, Callable[[Home, Stack], str]] = {
-        "peak": _peak, "outage": _outage, "slow-payments": _slow_payments, "reset": _reset,
+        "peak": _peak, "outage": _outage, "slow-payments": _slow_payments, "lost-answers": _lost_answers,
+        "reset": _reset,
     }  # fmt: skip
     if story not in stories:
         raise SettingError(f"no story is called {story!r}; there are: {', '.join(stories)}")
@@ -60,11 +62,25 @@ def _outage(home: Home, stack: Stack) -> str:
 
 def _slow_payments(home: Home, stack: Stack) -> str:
     _behave(home, msgspec.structs.replace(stack.provider, answer_s=SLOW_ANSWER_S))
-    factor = SLOW_ORDERS_PER_S / (_sessions_per_s(stack) * CONVERSION)
-    write_drill(home, Drill(story="slow-payments", shoppers=round(factor, 2)))
+    write_drill(home, Drill(story="slow-payments", shoppers=_factor_for_orders(stack)))
     return (
         f"The payment provider now takes {SLOW_ANSWER_S:.0f} s an answer. Orders wait at payments; see what scaling "
         f"can and cannot do. End it with: shopfloor demo reset --home {home.path}"
+    )
+
+
+def _factor_for_orders(stack: Stack) -> float:
+    """How many times the usual shoppers place SLOW_ORDERS_PER_S."""
+    return round(SLOW_ORDERS_PER_S / (_sessions_per_s(stack) * CONVERSION), 2)
+
+
+def _lost_answers(home: Home, stack: Stack) -> str:
+    _behave(home, msgspec.structs.replace(stack.provider, lost_rate=LOST_RATE, callback_rate=1.0, duplicate_rate=0.5))
+    write_drill(home, Drill(story="lost-answers", shoppers=_factor_for_orders(stack)))
+    return (
+        f"{LOST_RATE:.0%} of the payment provider's answers are lost after it has acted, and it tells every outcome "
+        f"by a callback, half of them twice. Look into an order's journey: no money is taken twice. "
+        f"End it with: shopfloor demo reset --home {home.path}"
     )
 
 

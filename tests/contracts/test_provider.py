@@ -4,9 +4,12 @@ import http.client
 import multiprocessing
 import os
 import signal
+import socket
+import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop_stack.provider.app import run_provider
-from shop_stack.provider.behaviour import Behaviour, BehaviourChange, answer_after_s, changed, decline_reason
+from shop_stack.provider.behaviour import (
+    Behaviour,
+    BehaviourChange,
+    answer_after_s,
+    callbacks_of,
+    changed,
+    decline_reason,
+)
+from shop_stack.provider.callbacks import rest_s
 from shop_stack.provider.ledger import KeyMisused, Ledger
 from shop_stack.services.payments import provider as calls
 from shop_stack.services.payments.rules import Approved, Refused, TakenAlready, Unclear
 from shop_stack.settings import Home, Settings
 from tests.flows.shop_at_work import free_port
+from tests.flows.shop_in_process import wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -31,10 +43,11 @@ SPAWN = multiprocessing.get_context("spawn")
 class Running:
     """A provider in a process of its own."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, mesh: int | None = None) -> None:
         self.port = port
         self.channel, theirs = SPAWN.Pipe()
-        settings = Settings(home=Home(folder), ports={"provider": port})
+        ports = {"provider": port} if mesh is None else {"provider": port, "mesh": mesh}
+        settings = Settings(home=Home(folder), ports=ports)
         self.process = SPAWN.Process(target=run_provider, args=(settings, theirs), daemon=True)
         self.process.start()
         theirs.close()
@@ -70,8 +83,8 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Running]:
-    provider = Running(folder, free_port())
+def running(folder: Path, mesh: int | None = None) -> Iterator[Running]:
+    provider = Running(folder, free_port(), mesh)
     try:
         yield provider
     finally:
@@ -201,6 +214,50 @@ def test_the_ledger_is_read_in_pages(tmp_path: Path) -> None:
     ledger.close()
 
 
+def callbacks_in(folder: Path) -> list[tuple[str, int, int]]:
+    """(key, copies, attempts) of what the provider has still to tell."""
+    with closing(sqlite3.connect(Home(folder).provider_ledger)) as books:
+        return books.execute("SELECT key, copies, attempts FROM callbacks ORDER BY key").fetchall()
+
+
+def test_a_callback_that_nobody_hears_outlives_the_provider(tmp_path: Path) -> None:
+    with running(tmp_path, mesh=free_port()) as first:
+        first.behave(callback_rate=1.0, duplicate_rate=1.0, callback_s=0.0)
+        first.step("authorise", "a")
+        wait_until(lambda: [(key, copies) for key, copies, tried in callbacks_in(tmp_path) if tried]
+                   == [("a/authorise", 2)], "a try")  # fmt: skip
+        first.stop()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener, running(tmp_path, listener.getsockname()[1]):
+        told = [hear(listener) for _ in range(2)]
+        wait_until(lambda: not callbacks_in(tmp_path), "the last acknowledgement")
+    wanted = {"id": "a/authorise", "order_id": "a", "step": "authorise", "status": "approved"}
+    assert told == [wanted, wanted]
+
+
+def hear(listener: socket.socket) -> Any:
+    """Take one callback and acknowledge it; its body."""
+    listener.settimeout(20)
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rwb") as stream:
+        length = 0
+        while (line := stream.readline().strip().lower()) != b"":
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        body = stream.read(length)
+        stream.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    return msgspec.json.decode(body)
+
+
+def test_nobody_is_told_unless_the_behaviour_says_so(tmp_path: Path) -> None:
+    with running(tmp_path, mesh=free_port()) as quiet:
+        quiet.step("authorise", "a")
+        assert callbacks_in(tmp_path) == []
+
+
+def test_a_callback_rests_ever_longer_up_to_a_minute() -> None:
+    assert [rest_s(attempts) for attempts in (0, 1, 2, 6, 1000)] == [1, 2, 4, 60, 60]
+
+
 @given(st.floats(0, 1), st.integers(0, 2**32), st.text(max_size=20))
 def test_a_seed_decides_the_same_every_time_and_a_higher_rate_declines_no_fewer(
     rate: float, seed: int, order: str
@@ -219,3 +276,10 @@ def test_rates_are_met_over_many_orders() -> None:
     slow = sum(answer_after_s(behaviour, order) == 2.0 for order in orders) / len(orders)
     assert abs(declined - 0.03) < 0.005
     assert abs(slow - 0.1) < 0.01
+
+
+def test_outcomes_are_told_and_told_twice_at_their_rates() -> None:
+    behaviour = Behaviour(callback_rate=0.6, duplicate_rate=0.25, seed=7)
+    times = Counter(callbacks_of(behaviour, f"order-{number}/capture") for number in range(20_000))
+    assert abs(times[0] / 20_000 - 0.4) < 0.015
+    assert abs(times[2] / (times[1] + times[2]) - 0.25) < 0.015

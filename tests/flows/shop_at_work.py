@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,12 +55,20 @@ def until(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "the 
 
 
 class Shop:
-    """The services by group, any of which can be started late or twice; `absent` groups wait for `start`."""
+    """The services by group, any of which can be started late or twice; `absent` groups wait for `start`.
 
-    def __init__(self, folder: Path, topology: TopologyName, absent: Iterable[str] = ()) -> None:
+    `ports` are those of parts that the test itself runs, such as the `mesh` by which the provider calls back.
+    """
+
+    def __init__(
+        self, folder: Path, topology: TopologyName, absent: Iterable[str] = (), ports: Mapping[str, int] | None = None
+    ) -> None:
         self.clock = Clock()
         self.settings = Settings(
-            home=Home(folder), topology=topology, delivery_seconds=0.05, ports={"provider": free_port()}
+            home=Home(folder),
+            topology=topology,
+            delivery_seconds=0.05,
+            ports={"provider": free_port(), **(ports or {})},
         )
         stack = read_stack()
         self.stack = msgspec.structs.replace(stack, checkout=Checkout(), provider=Provider())

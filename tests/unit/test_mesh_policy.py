@@ -48,6 +48,10 @@ def test_public_is_exactly_what_the_description_calls_public(policy: MeshPolicy)
     assert ("/v1/products", "POST") not in public
 
 
+def test_nobody_outside_plays_the_payment_provider(policy: MeshPolicy) -> None:
+    assert not [route for route in policy.edge if "/v1/provider-callbacks".startswith(route.prefix)]
+
+
 def test_only_the_event_stream_has_no_timeout(policy: MeshPolicy) -> None:
     assert [route.prefix for route in policy.edge if route.timeout_s is None] == ["/ops/v1/events"]
 

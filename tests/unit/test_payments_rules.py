@@ -48,6 +48,14 @@ def test_the_good_way_holds_and_takes_the_money() -> None:
     assert rules.next_call(change.payment) is None
 
 
+def test_only_an_outcome_that_is_waited_for_is_worth_asking_for() -> None:
+    assert not rules.is_worth_asking(wanted(), "authorise")
+    assert rules.is_worth_asking(sent(wanted()), "authorise")
+    assert not rules.is_worth_asking(sent(wanted()), "capture")
+    assert not rules.is_worth_asking(authorised(), "authorise")
+    assert not rules.is_worth_asking(captured(), "capture")
+
+
 def test_a_decline_is_final() -> None:
     change = rules.settle(sent(wanted()), "authorise", Refused("card_expired"))
     assert change is not None

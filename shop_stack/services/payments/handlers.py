@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from litestar import get
+from litestar import get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from shop_stack.envelope import Envelope
 from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested
@@ -34,14 +34,27 @@ class PaymentView(msgspec.Struct):
     attempts: int
 
 
+class ProviderCallback(msgspec.Struct):
+    """What the provider tells of its own accord: the outcome of a call, by the call's key."""
+
+    id: str
+    order_id: str
+    step: Call
+    status: str
+
+
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
-    """The payments' HTTP handlers."""
+    """The payments' HTTP handlers; callbacks come by the mesh, the gateway has no route to them."""
 
     @get("/v1/payments/{order_id:str}", sync_to_thread=True)
     def show_payment(order_id: FromPath[str]) -> PaymentView:
         return view(context, order_id)
 
-    return [show_payment]
+    @post("/v1/provider-callbacks", status_code=204, sync_to_thread=True)
+    def hear_provider(data: JSONBody[ProviderCallback]) -> None:
+        hear(context, data.order_id, data.step)
+
+    return [show_payment, hear_provider]
 
 
 def view(context: ServiceContext, order_id: str) -> PaymentView:
@@ -52,6 +65,26 @@ def view(context: ServiceContext, order_id: str) -> PaymentView:
         raise HTTPException(status_code=404, detail="no payment was asked for with this order id")
     paid = kept.payment
     return PaymentView(order_id, paid.state, paid.goal, paid.amount_minor, paid.reference, paid.attempts)
+
+
+def hear(context: ServiceContext, order_id: str, step: Call) -> None:
+    """The provider says that it has an outcome: ask for it now, under the call's own key, instead of later.
+
+    News only while this payment waits to repeat that call. A callback that comes twice, late, early or from someone
+    else changes nothing.
+    """
+    with context.read() as connection:
+        if not _waits_for(store.get(connection, order_id), step):
+            return
+    with context.write() as transaction:
+        kept = store.get_held(transaction.connection, order_id)
+        if kept is not None and _waits_for(kept, step):
+            store.change(transaction.connection, kept.payment, transaction.now, kept.cause)
+            transaction.wake(CALLS)
+
+
+def _waits_for(kept: store.Kept | None, step: Call) -> bool:
+    return kept is not None and not kept.claimed and rules.is_worth_asking(kept.payment, step)
 
 
 def request_authorisation(

@@ -147,6 +147,14 @@ def awaits(payment: Payment, call: Call) -> bool:
     return payment.state in _FROM[call]
 
 
+def is_worth_asking(payment: Payment, call: Call) -> bool:
+    """Whether hearing that the provider has an outcome of this call is a reason to ask for it now.
+
+    What is heard is only a hint, since anyone might have said it, late or twice: the provider's answer decides.
+    """
+    return payment.attempts > 0 and next_call(payment) == call
+
+
 def _declined(payment: Payment, reason: str) -> Change:
     if payment.goal == "dropped" and payment.reference is None:
         return _moved(payment, "voided")
