@@ -35,7 +35,7 @@ from shop_stack.events import Event
 
 COMMIT_EVERY_S = 0.25
 ATTEMPTS = 5
-_IDLE_POLL_S = 1.0
+IDLE_POLL_S = 1.0
 _MAX_WAITING = 2000
 _HALTS = (ForeignLog, PositionPastEnd, PositionBelowStart)
 log = logging.getLogger(__name__)
@@ -126,21 +126,29 @@ class Delivery:
                 self._stopping.wait(delay)
 
     def _follow(self) -> None:
-        self._waiting.clear()
-        self._next.clear()
-        self._committed.clear()
         self._consumer = consumer = self._log.subscribe(self._name, self._topics)
         try:
-            if isinstance(consumer, Heeding):
-                consumer.heed(self._types)
+            self.begin(consumer)
             while not self._stopping.is_set():
-                self._round(consumer)
+                self.turn(consumer)
             self._commit(consumer)
         finally:
             self._consumer = None
             consumer.close()
 
-    def _round(self, consumer: Consumer) -> None:
+    def begin(self, consumer: Consumer) -> None:
+        """Follow this consumer from its committed positions on, with nothing in hand."""
+        self._waiting.clear()
+        self._next.clear()
+        self._committed.clear()
+        if isinstance(consumer, Heeding):
+            consumer.heed(self._types)
+
+    def turn(self, consumer: Consumer) -> None:
+        """One round: a poll and its records' effects, what is to be tried again, positions when that is due.
+
+        Raises what only joining anew can mend.
+        """
         records = self._poll(consumer)
         self.progress.settled = self.progress.settled or consumer.ready()
         if records:
@@ -157,17 +165,18 @@ class Delivery:
             self._stopping.wait(0.05)
             return []
         try:
-            return consumer.poll(timeout_s=self._patience_s())
+            return consumer.poll(timeout_s=self.patience_s())
         except LogUnavailable as error:
             log.warning("the log does not answer: %s", error)
             self._stopping.wait(random.uniform(0.2, 1.0))
             return []
 
-    def _patience_s(self) -> float:
+    def patience_s(self) -> float:
+        """How long the next poll may wait: until something is to be tried again or committed, else IDLE_POLL_S."""
         if not self.progress.settled:
             return 0.05
         now = time.monotonic()
-        until = [now + _IDLE_POLL_S, *(waiting.due for waiting in self._waiting.values())]
+        until = [now + IDLE_POLL_S, *(waiting.due for waiting in self._waiting.values())]
         if self._uncommitted():
             until.append(self._committed_at + COMMIT_EVERY_S)
         return max(0.001, min(until) - now)

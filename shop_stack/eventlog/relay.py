@@ -129,6 +129,11 @@ class Relay:
         if self._acked and time.monotonic() - self._acked_at >= MARK_EVERY_S:
             self.mark_acknowledged()
 
+    def round(self) -> None:
+        """One turn; whatever fails in it makes the relay rest a while, never end."""
+        with self._sending:
+            self._safely(self.turn)
+
     def mark_acknowledged(self) -> None:
         """Mark the rows that the log has acknowledged, in one transaction."""
         ordinals = list(self._acked)
@@ -163,10 +168,9 @@ class Relay:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._due.wait(self._patience_s())
+            self._due.wait(self.patience_s())
             self._due.clear()
-            with self._sending:
-                self._safely(self.turn)
+            self.round()
         with self._sending:
             self._flush()
 
@@ -191,7 +195,8 @@ class Relay:
         self._resume_at = time.monotonic() + delay
         log.warning("the outbox is held up for %.2f s: %s: %s", delay, type(error).__name__, error)
 
-    def _patience_s(self) -> float:
+    def patience_s(self) -> float:
+        """How long the relay may rest: until something is to be sent or marked, else SWEEP_EVERY_S."""
         now = time.monotonic()
         if now < self._resume_at:
             return self._resume_at - now
