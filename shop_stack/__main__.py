@@ -10,7 +10,20 @@ from keyword import iskeyword
 from shop_stack.commands.frame import EXIT_CODES, exit_code, print_json
 from shop_stack.errors import ShopfloorError
 
-_COMMANDS = ("up", "down", "status", "console", "dashboard", "demo", "scale", "logs", "journey", "load", "import")
+_COMMANDS = (
+    "up",
+    "down",
+    "status",
+    "console",
+    "dashboard",
+    "demo",
+    "scale",
+    "logs",
+    "journey",
+    "dead-letters",
+    "load",
+    "import",
+)
 _EXAMPLES = """examples:
   shopfloor up --demo                 the shop with a past, live shoppers and the dashboard
   shopfloor console                   watch and steer it from another terminal
@@ -31,7 +44,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     subparsers = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in words[:1] if words and words[0] in _COMMANDS else _COMMANDS:
-        import_module(f"shop_stack.commands.{command}{'_' * iskeyword(command)}").add(subparsers)
+        import_module(f"shop_stack.commands.{command.replace('-', '_')}{'_' * iskeyword(command)}").add(subparsers)
     return root
 
 

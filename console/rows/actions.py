@@ -24,7 +24,7 @@ def what(action: "ActionView") -> str:
     if action.kind == "scale":
         before = "?" if action.previous is None else str(action.previous)
         return f"scale {safe(action.service)} {before}→{action.replicas}"
-    return f"restart {safe(action.service)}"
+    return f"{action.kind} {safe(action.service)}"
 
 
 def verdict(action: "ActionView") -> tuple[str, Tone]:
@@ -105,7 +105,7 @@ def story(action: "ActionView", now: datetime) -> list[Line]:
     """The whole of one action, a fact a line, for its own screen."""
     state = progress(action, now)
     lines: list[Line] = [
-        _fact("asked", f"{f.clock(action.requested_at)} by {safe(action.actor)}"),
+        _fact("asked", f"{f.zoned(action.requested_at)} by {safe(action.actor)}"),
         _fact("reason", safe(action.reason)),
         (Span(fit("state", 10), "dim"), Span(state.text + _applied(action), state.tone)),
     ]

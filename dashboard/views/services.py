@@ -89,7 +89,7 @@ def _scale(view: StackView, service: ServiceView, replicas: int, reason: str, to
 
 def action_row(action: ActionView) -> dict[str, object]:
     """An action as one row: what was asked, what was promised, what came of it."""
-    change = f"{action.previous} → {action.replicas}" if action.kind == "scale" else "restart"
+    change = f"{action.previous} → {action.replicas}" if action.kind == "scale" else action.kind
     return {
         "when": action.requested_at.astimezone(reads.stack().zone).strftime("%d %b %H:%M:%S"),
         "service": clean(action.service),

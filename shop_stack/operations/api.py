@@ -30,12 +30,15 @@ from shop_stack.operations.engine import Engine, build
 from shop_stack.operations.model import (
     Accepted,
     ActionView,
+    DeadLetterView,
     Expectation,
     GroupLag,
     IncidentView,
     Journey,
     LogLines,
     Problem,
+    ReplayPreview,
+    ReplayRequest,
     RestartRequest,
     ScaleRequest,
     StackView,
@@ -95,6 +98,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
             *_state_routes(engine, see),
             *_record_routes(engine, see, act),
             *_action_routes(engine, act),
+            *_dead_letter_routes(engine, see, act),
             _events_route(engine, see),
         ],
         exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
@@ -194,6 +198,25 @@ def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
         return Accepted(engine.performer.restart(service_name, data, _who(request), key))
 
     return [scale, restart]
+
+
+def _dead_letter_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPRouteHandler]:
+    @get("/ops/v1/dead-letters", guards=see, sync_to_thread=True)
+    def dead_letters(service: Text = "", limit: Limit = 200) -> list[DeadLetterView]:
+        """Records that could not be handled and stop their aggregates, oldest first."""
+        return engine.dead_letters.letters([service] if service else [])[:limit]
+
+    @post("/ops/v1/dead-letters/replay", guards=act, sync_to_thread=True, status_code=200)
+    def replay(request: Asked, data: JSONBody[ReplayRequest], key: Key = None) -> ReplayPreview:
+        """What a replay would try; with `dry_run` false it is begun, and the answer comes before the effect."""
+        if data.discard and not _who(request).may("admin"):
+            raise NotAllowed(f"the role {_who(request).role} may not discard dead letters; it needs admin")
+        preview = engine.dead_letters.preview(data)
+        if data.dry_run:
+            return preview
+        return msgspec.structs.replace(preview, action_id=engine.performer.replay(data, _who(request), key))
+
+    return [dead_letters, replay]
 
 
 def _events_route(engine: Engine, see: list[Any]) -> HTTPRouteHandler:

@@ -13,12 +13,15 @@ from shop_stack.errors import AccessDenied, ActionRefused, NotRunning
 from shop_stack.operations.model import (
     Accepted,
     ActionView,
+    DeadLetterView,
     Expectation,
     GroupLag,
     IncidentView,
     Journey,
     LogLines,
     Problem,
+    ReplayPreview,
+    ReplayRequest,
     RestartRequest,
     ScaleRequest,
     Skipped,
@@ -91,6 +94,15 @@ class OperationsClient:
         """Say that you look after an incident; refused when another does, unless `take_over`."""
         query = "?take_over=true" if take_over else ""
         return self._post(f"/ops/v1/incidents/{quote(incident_id, safe='')}/acknowledge{query}", IncidentView, None)
+
+    def dead_letters(self, service: str = "", limit: int = 200) -> list[DeadLetterView]:
+        """Records that could not be handled and stop their aggregates, oldest first."""
+        query: dict[str, Any] = {"service": service, "limit": limit}
+        return self._get("/ops/v1/dead-letters", list[DeadLetterView], query, timeout_s=20.0)
+
+    def replay(self, request: ReplayRequest) -> ReplayPreview:
+        """What a replay would try; with `dry_run` false it is begun, and `action_id` leads to its outcome."""
+        return self._post("/ops/v1/dead-letters/replay", ReplayPreview, request)
 
     def logs(self, service: str, lines: int = 200, *, replica: str | None = None) -> list[str]:
         """The last lines of a service's (or part's) log, oldest first; untrusted text."""

@@ -20,6 +20,7 @@ from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import ActionView, GroupLag, Journey
 from shop_stack.operations.performing import Performer
 from shop_stack.operations.projection import Projection
+from shop_stack.operations.replaying import DeadLetters
 from shop_stack.operations.sampling import Sampler
 from shop_stack.operations.store import Store
 from shop_stack.operations.tail import Tail
@@ -43,6 +44,7 @@ class Engine:
     incidents: Incidents
     views: Views
     tail: Tail
+    dead_letters: DeadLetters
 
     def start(self) -> None:
         """Begin to sample and publish, and take up what was under way."""
@@ -128,11 +130,12 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     incidents = Incidents(store, projection)
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
-    performer = Performer(stack, topology, store, runtime, history, sampler, link.wake)
+    dead_letters = DeadLetters(topology, runtime)
+    performer = Performer(stack, topology, store, runtime, history, sampler, link.wake, dead_letters)
     sampler.afterwards(incidents.watch, performer.measure_due)
     views = Views(settings, stack, topology, history, projection, link)
     tail = Tail(link.log)
-    return Engine(settings, stack, runtime, store, link, sampler, performer, incidents, views, tail)
+    return Engine(settings, stack, runtime, store, link, sampler, performer, incidents, views, tail, dead_letters)
 
 
 def _open(settings: Settings, stack: Stack, topology: Topology, history: History) -> EventLog:

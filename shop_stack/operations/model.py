@@ -133,7 +133,7 @@ class ActionView(msgspec.Struct, frozen=True, kw_only=True):
     """An action from request to verdict. `verdict`: helped, no_change, worse or unclear, with `because` in words."""
 
     action_id: str
-    kind: Literal["scale", "restart"]
+    kind: Literal["scale", "restart", "replay", "discard"]
     service: str
     group: str
     actor: str
@@ -210,6 +210,57 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     resolved_at: datetime | None
     acknowledged_by: str | None
+
+
+class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a service could not handle and that stops its aggregate; `error` is untrusted text.
+
+    `parked_at` is seconds since 1970, `attempts` the tries before it was parked, `replays` those that failed since;
+    after three it is quarantined. `events_behind` wait for it.
+    """
+
+    service: str
+    topic: str
+    aggregate: str
+    event_id: str
+    partition: int
+    position: int
+    error: str
+    attempts: int
+    replays: int
+    quarantined: bool
+    events_behind: int
+    parked_at: float
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /ops/v1/dead-letters/replay: try dead letters again, oldest first; a dry run unless `dry_run` is false.
+
+    Empty fields mean all; `error` is a part of the error's words. `quarantined` includes those that failed three
+    times. `discard` gives up what stops an aggregate and goes on with the events behind (administrators only).
+    """
+
+    service: str = ""
+    topic: str = ""
+    aggregate: str = ""
+    event_id: str = ""
+    error: str = ""
+    quarantined: bool = False
+    discard: bool = False
+    rate_per_s: float = 50.0
+    dry_run: bool = True
+    reason: str = ""
+
+
+class ReplayPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay would try, by reason (the error's kind) and service; `action_id` when it was begun."""
+
+    dead_letters: int
+    events_behind: int
+    by_reason: dict[str, int]
+    by_service: dict[str, int]
+    quarantined_left_out: int
+    action_id: str | None = None
 
 
 class LogLines(msgspec.Struct, frozen=True):

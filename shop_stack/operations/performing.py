@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +16,8 @@ from shop_stack.hosting.topology import Topology
 from shop_stack.ids import uuid7
 from shop_stack.operations import actions
 from shop_stack.operations.history import VIEW_S, History, effect, latency, request_rate
-from shop_stack.operations.model import ActionView, Expectation, RestartRequest, ScaleRequest
+from shop_stack.operations.model import ActionView, Expectation, ReplayRequest, RestartRequest, ScaleRequest
+from shop_stack.operations.replaying import DeadLetters
 from shop_stack.operations.sampling import Sampler, Snapshot, ready_replicas
 from shop_stack.operations.store import Pending, Store
 from shop_stack.runtime.interface import Group, Observation, Runtime
@@ -22,6 +25,8 @@ from shop_stack.stack import Stack
 
 RETRY_WITHIN = timedelta(minutes=10)
 _MEASURED = timedelta(seconds=actions.WINDOW_S)
+_EFFECT_IS_MEASURED = ("scale", "restart")
+Kind = Literal["scale", "restart", "replay", "discard"]
 
 
 def utc_now() -> datetime:
@@ -41,10 +46,12 @@ class Performer:
         history: History,
         sampler: Sampler,
         published: Callable[[], None],
+        dead_letters: DeadLetters,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._stack, self._topology, self._store, self._runtime = stack, topology, store, runtime
         self._history, self._sampler, self._published, self._now = history, sampler, published, now
+        self._dead_letters = dead_letters
         self._workers: list[threading.Thread] = []
         self._turns = {group: threading.Lock() for group in topology.groups}
         self._due = min((a.measure_until for a in store.unmeasured() if a.measure_until), default=None)
@@ -80,6 +87,15 @@ class Performer:
         if request.replica is not None and request.replica not in [replica.name for replica in group.replicas]:
             raise SettingError(f"{service} has no replica {request.replica!r}; see its replicas in: shopfloor status")
         return self._begin(self._intent("restart", target, reason, principal), request.replica, principal, key)
+
+    def replay(self, request: ReplayRequest, principal: Principal, key: str | None = None) -> str:
+        """Commit the intent to try dead letters again, begin, and return the action's id. Raises as `scale`."""
+        if known := self._known(principal, key):
+            return known
+        reason = actions.check_reason(request.reason)
+        self._dead_letters.check(request)
+        view = self._view("discard" if request.discard else "replay", request.service or "all", "", reason, principal)
+        return self._begin(view, None, principal, key, partial(self._replay, request))
 
     def recover(self) -> None:
         """Take up actions that were under way when operations last stopped: those found done count as applied."""
@@ -127,13 +143,18 @@ class Performer:
             lag=windows[service][-1].lag if windows[service] else 0,
         )
 
-    def _intent(self, kind: str, target: actions.Target, reason: str, principal: Principal) -> ActionView:
+    def _intent(self, kind: Kind, target: actions.Target, reason: str, principal: Principal) -> ActionView:
+        view = self._view(kind, target.service.name, target.group, reason, principal)
+        start = view.requested_at - _MEASURED
+        return msgspec.structs.replace(view, before=self._effect(view.service, start, view.requested_at))
+
+    def _view(self, kind: Kind, service: str, group: str, reason: str, principal: Principal) -> ActionView:
         now = self._now()
         return ActionView(
             action_id=uuid7(now),
-            kind="scale" if kind == "scale" else "restart",
-            service=target.service.name,
-            group=target.group,
+            kind=kind,
+            service=service,
+            group=group,
             actor=principal.subject,
             reason=reason,
             state="requested",
@@ -143,7 +164,7 @@ class Performer:
             replicas=None,
             previous=None,
             expected=None,
-            before=self._effect(target.service.name, now - _MEASURED, now),
+            before=None,
             after=None,
             verdict=None,
             because=None,
@@ -153,7 +174,14 @@ class Performer:
     def _effect(self, service: str, start: datetime, end: datetime) -> Effect:
         return effect(self._history.window(service, start.timestamp(), end.timestamp()))
 
-    def _begin(self, view: ActionView, replica: str | None, principal: Principal, key: str | None) -> str:
+    def _begin(
+        self,
+        view: ActionView,
+        replica: str | None,
+        principal: Principal,
+        key: str | None,
+        work: Callable[[Pending], None] | None = None,
+    ) -> str:
         with self._store.write(view.requested_at) as t:
             t.save_action(view, replica)
             if key:
@@ -161,8 +189,16 @@ class Performer:
             did = f"{view.action_id} {view.kind} {view.service} {view.replicas} {replica}: {view.reason}"
             t.publish(_requested(view, t.record(principal.subject, did)), view.action_id)
         self._published()
-        self._work(self._perform, Pending(view, replica))
+        self._work(work or self._perform, Pending(view, replica))
         return view.action_id
+
+    def _replay(self, request: ReplayRequest, pending: Pending) -> None:
+        try:
+            outcome = self._dead_letters.replay(request)
+        except (ShopfloorError, OSError) as error:
+            self._fail(pending.action, f"{error}; what was done stays done, and the rest may be replayed again")
+        else:
+            self._applied(pending.action, outcome)
 
     def _perform(self, pending: Pending, note: str | None = None) -> None:
         action, replica = pending
@@ -181,7 +217,7 @@ class Performer:
 
     def _applied(self, action: ActionView, because: str | None = None) -> None:
         now = self._now()
-        until = now + _MEASURED
+        until = now + _MEASURED if action.kind in _EFFECT_IS_MEASURED else None
         view = msgspec.structs.replace(action, state="applied", applied_at=now, measure_until=until, because=because)
         seconds = (now - action.requested_at).total_seconds()
         with self._store.write(now) as t:
@@ -189,7 +225,7 @@ class Performer:
             t.publish(
                 ActionApplied(action_id=action.action_id, service=action.service, seconds=seconds), action.action_id
             )
-        self._due = min(self._due or until, until)
+        self._due = min((due for due in (self._due, until) if due is not None), default=None)
         self._published()
 
     def _fail(self, action: ActionView, why: str) -> None:
@@ -232,6 +268,9 @@ class Performer:
 
     def _resume(self, pending: Pending) -> None:
         action = pending.action
+        if action.kind not in _EFFECT_IS_MEASURED:
+            self._fail(action, "operations was stopped before it was done; ask anew, it is safe to repeat")
+            return
         try:
             group = _find(self._runtime.observe(), action.group)
         except (ShopfloorError, OSError) as error:
