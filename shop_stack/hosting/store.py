@@ -72,11 +72,15 @@ class Store:
     IMMEDIATE. Within the process they queue at a lock that knows time-outs, since flock knows none.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._engine = _engine(path)
-        self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: Path | None) -> None:
+        """`path` None: a database in memory, for one thread alone (the simulation's)."""
+        self.path = path if path is not None else Path(":memory:")
+        self._in_memory = path is None
+        self._engine = _engine(self.path)
+        self._lock_file = -1
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._turn = threading.Lock()
         self._mine = threading.local()
         self._all: list[Kept] = []
@@ -145,6 +149,9 @@ class Store:
 
     @contextmanager
     def _exclusive(self, wait_s: float) -> Iterator[None]:
+        if self._in_memory:
+            yield
+            return
         if not self._turn.acquire(timeout=wait_s):
             raise StoreBusy(f"another writer has held {self.path.name} for {wait_s:g} s; try again")
         try:
