@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from msgspec.structs import replace
 
 from shop_stack.access import read_token
 from shop_stack.envelope import Envelope, encode
@@ -55,7 +56,7 @@ def make_past(settings: Settings, stack: Stack, progress: Progress, now: datetim
         for day in range(WEEKS * 7):
             written += _append(log, past.day(day))
             progress(day + 1, WEEKS * 7)
-        written += _append(log, past.since_then((now or datetime.now(UTC)).replace(second=0, microsecond=0)))
+        written += _append(log, past.since_then(now or datetime.now(UTC)))
     _mark(settings.home).write_text(json.dumps({"end": end.isoformat(), "events": written}))
     return written
 
@@ -95,9 +96,14 @@ class Past:
         yield from self._minutes(day, first, sessions, random)
 
     def since_then(self, now: datetime) -> Iterator[Envelope[Event]]:
-        """The minutes that passed while the past was being written, so that live shoppers join without a gap."""
+        """What passed while the past was being written, so that live shoppers join without a gap.
+
+        Of the minute that `now` is in, only the share that has passed: the live shoppers make the rest of it.
+        """
         end = self._first + timedelta(weeks=WEEKS)
-        return (event for event in self.day(WEEKS * 7) if end <= event.time < now)
+        for event in self.day(WEEKS * 7):
+            if end <= event.time < now:
+                yield _begun(event, (now - event.time) / timedelta(minutes=1))
 
     def _orders(self, day: int, first: datetime, orders: Any, random: np.random.Generator) -> Iterator[Envelope[Event]]:
         count = int(orders.sum())
@@ -135,6 +141,15 @@ class Past:
                               sessions=float(sessions[minute]), origin=ORIGIN)  # fmt: skip
             at = first + timedelta(minutes=minute)
             yield Envelope(id=subject, source="/history", subject=subject, time=at, data=data)
+
+
+def _begun(event: Envelope[Event], share: float) -> Envelope[Event]:
+    """A minute of which only a share has passed; anything else as it is."""
+    minute = event.data
+    if not isinstance(minute, PastMinute) or share >= 1:
+        return event
+    requests = {name: count * share for name, count in minute.requests.items()}
+    return replace(event, data=replace(minute, requests=requests, sessions=minute.sessions * share))
 
 
 def _append(log: EventLog, events: Iterator[Envelope[Event]]) -> int:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -18,6 +20,9 @@ from shop_stack.traffic.shopper import Session, an_address
 from shop_stack.traffic.walk import calibrated
 
 RETURNING_SHARE = 0.3
+_FOUND_PER_SESSION_RATE = 2.0
+_LEAST_FOUND = 8
+_REGISTERED_AMONG_FOUND = 4
 _KNOWN = 5000
 _TOKEN_LIFE = timedelta(hours=11)
 _SWING = timedelta(minutes=10)
@@ -26,33 +31,45 @@ _log = logging.getLogger("shoppers")
 
 
 class LiveShoppers:
-    """Keeps sessions arriving at the stack's rate times the drill's factor until cancelled."""
+    """Keeps sessions arriving at the stack's rate times the drill's factor until cancelled.
 
-    def __init__(self, settings: Settings, stack: Stack, seed: int) -> None:
+    Begins as if it had always run: with the sessions of the last ten minutes under way, their shoppers known to the
+    shop, and with customers who come back. `now` is the clock of arrivals; `client` is for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stack: Stack,
+        seed: int,
+        client: ShopClient | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._settings = settings
         self._stack = stack
         self._random = np.random.default_rng(seed)
         self._known: deque[tuple[datetime, Shopper]] = deque(maxlen=_KNOWN)
-        self._tally = Tally()
+        self._in_advance: list[Shopper] = []
+        self._client = client
+        self._now = now
 
     async def run(self) -> None:
         """Shop until cancelled; waits for the catalog first."""
-        client = ShopClient(read_endpoints(self._settings.home).trial, self._tally)
+        client = self._client or ShopClient(read_endpoints(self._settings.home).trial, Tally())
         shelf = await self._shelf(client)
+        await self._meet(client)
         async with asyncio.TaskGroup() as sessions:
             self._find_in_full_swing(sessions, client, shelf)
-            at = datetime.now(UTC)
-            factor = 1.0
+            at = self._now()
             running: set[asyncio.Task[None]] = set()
             while True:
-                factor = read_drill(self._settings.home).shoppers
-                rate = self._stack.traffic.sessions_per_s * factor
-                horizon = datetime.now(UTC) + timedelta(seconds=1)
-                at = max(at, datetime.now(UTC) - timedelta(seconds=1))
+                rate = self._stack.traffic.sessions_per_s * read_drill(self._settings.home).shoppers
+                horizon = self._now() + timedelta(seconds=1)
+                at = max(at, self._now() - timedelta(seconds=1))
                 while (due := next_arrival(rate, at, self._stack.zone, self._random)) < horizon:
                     at = due
                     if len(running) < _MOST_AT_ONCE:
-                        task = sessions.create_task(self._session(client, shelf, due, 0.0))
+                        task = sessions.create_task(self._arrive(client, shelf, due))
                         running.add(task)
                         task.add_done_callback(running.discard)
                 at = horizon
@@ -66,26 +83,52 @@ class LiveShoppers:
                 _log.info("waiting: %s", error)
                 await asyncio.sleep(2.0)
 
+    async def _meet(self, client: ShopClient) -> None:
+        """Sign in the few shoppers in whose name the sessions under way go on, and who may come back.
+
+        They are sign-ups that later newcomers need not make, so that customers sees no more of them than usual.
+        """
+        wanted = max(_LEAST_FOUND, math.ceil(_FOUND_PER_SESSION_RATE * self._stack.traffic.sessions_per_s))
+        for number in range(wanted):
+            try:
+                shopper = await client.guest(an_address(self._random))
+                if number % _REGISTERED_AMONG_FOUND == 0:
+                    shopper = await register(client, shopper, self._random)
+            except RequestFailed:
+                continue
+            self._in_advance.append(shopper)
+            self._known.append((self._now(), shopper))
+
     def _find_in_full_swing(self, sessions: asyncio.TaskGroup, client: ShopClient, shelf: Shelf) -> None:
-        now = datetime.now(UTC)
+        now = self._now()
         at = now - _SWING
         rate = self._stack.traffic.sessions_per_s
         while (at := next_arrival(rate, at, self._stack.zone, self._random)) < now:
-            sessions.create_task(self._session(client, shelf, now, (now - at).total_seconds()))
+            sessions.create_task(self._under_way(client, shelf, (now - at).total_seconds()))
 
-    async def _session(self, client: ShopClient, shelf: Shelf, due: datetime, skip_s: float) -> None:
-        random = np.random.default_rng(self._random.integers(2**63))
-        await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
-        session = Session(client, shelf, calibrated(), random, an_address(random), self._returning(random), 1.0, skip_s)
+    async def _under_way(self, client: ShopClient, shelf: Shelf, skip_s: float) -> None:
+        random = self._own_random()
+        known = self._someone_known(random)
+        await Session(client, shelf, calibrated(), random, an_address(random), known, 1.0, skip_s).run()
+
+    async def _arrive(self, client: ShopClient, shelf: Shelf, due: datetime) -> None:
+        random = self._own_random()
+        await asyncio.sleep(max(0.0, (due - self._now()).total_seconds()))
+        returning = self._someone_known(random) if random.random() < RETURNING_SHARE else None
+        known = returning or (self._in_advance.pop() if self._in_advance else None)
+        session = Session(client, shelf, calibrated(), random, an_address(random), known)
         await session.run()
-        if session.shopper is not None and session.known is None:
+        if session.shopper is not None and known is None:
             await self._remember(client, session.shopper, random, bought=session.order is not None)
 
-    def _returning(self, random: np.random.Generator) -> Shopper | None:
-        if not self._known or random.random() >= RETURNING_SHARE:
+    def _own_random(self) -> np.random.Generator:
+        return np.random.default_rng(self._random.integers(2**63))
+
+    def _someone_known(self, random: np.random.Generator) -> Shopper | None:
+        if not self._known:
             return None
         since, shopper = self._known[int(random.integers(len(self._known)))]
-        return shopper if datetime.now(UTC) - since < _TOKEN_LIFE else None
+        return shopper if self._now() - since < _TOKEN_LIFE else None
 
     async def _remember(self, client: ShopClient, shopper: Shopper, random: np.random.Generator, bought: bool) -> None:
         if bought:
@@ -93,7 +136,7 @@ class LiveShoppers:
                 shopper = await register(client, shopper, random)
             except RequestFailed:
                 return
-        self._known.append((datetime.now(UTC), shopper))
+        self._known.append((self._now(), shopper))
 
 
 async def register(client: ShopClient, guest: Shopper, random: np.random.Generator) -> Shopper:

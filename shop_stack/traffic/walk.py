@@ -5,9 +5,10 @@ abandoned, near the 70.19% that the Baymard Institute averages over 49 studies
 (https://baymard.com/lists/cart-abandonment-rate).
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,11 @@ class Walk:
 
     matrix: npt.NDArray[np.float64]
 
+    @cached_property
+    def _cumulated(self) -> list[list[float]]:
+        """The matrix's rows summed up, for drawing the next step."""
+        return [[float(share) for share in row] for row in np.cumsum(self.matrix, axis=1)]
+
     def steps(self, random: np.random.Generator) -> Iterator[Step]:
         """One session from `landing` on, ending with `order` or `leave`."""
         at = _I["landing"]
@@ -40,7 +46,7 @@ class Walk:
             yield STEPS[at]
             if STEPS[at] in ("order", "leave"):
                 return
-            at = int(random.choice(len(STEPS), p=self.matrix[at]))
+            at = bisect_right(self._cumulated[at], random.random(), hi=len(STEPS) - 1)
 
     def reaches(self, step: Step, start: Step = "landing") -> float:
         """The probability that a session at `start` ever comes to `step`."""

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from analytics.forecasting import Forecasting
+from analytics.statements import statement
 from shop_stack.eventlog.interface import Record
+from shop_stack.events import ServiceSample, StackSampled
 from shop_stack.ids import imported_id
 from shop_stack.stack import read_stack
 from tests.analytics_stand import NOW, Stand, midday, past_minute, past_order, record, stand
@@ -84,3 +86,31 @@ def test_an_empty_shop_says_that_there_is_not_enough_history(tmp_path: Path) -> 
         assert {r["status"] for r in rows} == {"not_enough_history"}
         assert all(r["note"] for r in rows)
         assert all(r["made_at"] == NOW.astimezone(UTC).replace(tzinfo=None) for r in rows)
+
+
+def test_simulated_and_live_requests_of_a_minute_are_one_series(tmp_path: Path) -> None:
+    """While the past is written the shop is idle and sampled; in the minute of the joint each made its share."""
+    first = NOW.replace(second=0) - timedelta(minutes=4)
+    with stand(tmp_path) as made:
+        for minute, (simulated, live_rate) in enumerate([(600.0, None), (600.0, 0.0), (240.0, 6.0), (None, 10.0)]):
+            at = first + timedelta(minutes=minute)
+            if simulated is not None:
+                made.put(past_minute(simulated), at=at, identifier=imported_id("joint", str(minute)))
+            if live_rate is not None:
+                made.put(*[sampled(live_rate)] * 12, at=at)
+        made.catch_up()
+        sql = statement("series/requests_by_minute")
+        spans = {"since": (first - timedelta(minutes=1)).replace(tzinfo=None), "until": NOW.replace(tzinfo=None)}
+        rows = made.warehouse.ask(sql, spans).dictionaries()
+        assert [(row["requests"], row["origin"]) for row in rows] == [
+            (600, "simulated"), (600, "live"), (600, "live"), (600, "live"),
+        ]  # fmt: skip
+
+
+def sampled(request_rate: float) -> StackSampled:
+    """Five seconds of one service."""
+    orders = ServiceSample(
+        service="orders", group="orders", ready=1, desired=1, request_rate=request_rate, error_rate=0.0, p50_ms=1.0,
+        p95_ms=2.0, p99_ms=3.0, lag=0, cpu_cores=0.1, memory_bytes=1,
+    )  # fmt: skip
+    return StackSampled(interval_s=5.0, services=[orders], parts={}, cpu_cores=0.1, memory_bytes=1)

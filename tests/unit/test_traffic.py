@@ -1,6 +1,6 @@
 """Shoppers are drawn as declared: arrivals, walks, tastes, the made-up past."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -118,3 +118,16 @@ def test_a_past_day_has_the_live_rate_and_repeats() -> None:
     assert all(sum(x.quantity * x.unit_price_minor for x in e.data.lines) == e.data.total_minor for e in orders)  # type: ignore[union-attr]
     per_session = sum(m.requests["catalog"] for m in minutes) / sum(m.sessions for m in minutes)
     assert per_session == pytest.approx(requests_per_session()["catalog"], rel=0.02)
+
+
+def test_the_past_ends_within_a_minute_with_the_share_of_it_that_has_passed() -> None:
+    past = Past(read_stack(), made_up_products(), END)
+    whole = list(past.since_then(END + timedelta(minutes=3)))
+    cut = list(past.since_then(END + timedelta(minutes=2, seconds=15)))
+    minutes, cut_minutes = ([e.data for e in es if isinstance(e.data, PastMinute)] for es in (whole, cut))
+    assert cut_minutes[:2] == minutes[:2]
+    assert len(cut_minutes) == len(minutes) == 3
+    assert cut_minutes[2].sessions == minutes[2].sessions / 4
+    assert cut_minutes[2].requests == {name: count / 4 for name, count in minutes[2].requests.items()}
+    assert all(END <= e.time < END + timedelta(minutes=2, seconds=15) for e in cut)
+    assert {e.id for e in cut} <= {e.id for e in whole}

@@ -1,4 +1,4 @@
--- one row per complete minute and service: live where there is live, else simulated
+-- one row per complete minute and service: live and simulated together, for the made-up past ends where live begins
 with
 minutes as (
     select
@@ -9,7 +9,7 @@ minutes as (
     group by minute, service, origin
     having sum(seconds) >= 30
 )
-select minute, service, requests, origin
+select minute, service, sum(requests) as requests, min(origin) as origin
 from minutes
-qualify row_number() over (partition by minute, service order by origin) = 1
+group by minute, service
 order by service, minute
