@@ -112,6 +112,35 @@ def test_reading_by_own_positions(place: Place) -> None:
     assert [int(r.value) for r in log.read(topic, partition, 1200)] == [1200]
 
 
+def test_reading_much_as_lines_gives_what_reading_gives(place: Place) -> None:
+    log, topic, partition = place.open(), place.topic.name, partition_of("one", 6)
+    values = [b'{"n":%d}' % n for n in range(1200)] + [b"", "ü\x00".encode(), b"\xff", b""]
+    log.append(topic, [Record("one", value) for value in values])
+    assert sum(log.ends(topic)) == len(values)
+    position, lines = 5, list[bytes]()
+    while (found := log.read_lines(topic, partition, position, 500)).positions:
+        assert list(found.positions) == list(range(position, position + len(found.positions)))
+        assert (found.topic, found.partition) == (topic, partition)
+        lines += found.lines.split(b"\n")
+        position = found.positions[-1] + 1
+    assert lines == values[5:]
+    assert len(log.read_lines(topic, partition, 7, 1).positions) == 1
+    with pytest.raises(PositionPastEnd, match="lost its tail"):
+        log.read_lines(topic, partition, len(values) + 1, 1)
+
+
+def test_lines_of_a_removed_stretch_are_refused_and_the_rest_kept(place: Place) -> None:
+    log, brief = place.open(), place.brief.name
+    log.append(brief, [Record("new", b"old")] * 300)
+    log.enforce_retention(datetime.now(UTC) + timedelta(days=2))
+    log.append(brief, [Record("new", b"new")] * 2)
+    partition = partition_of("new", 2)
+    with pytest.raises(PositionBelowStart, match="retention"):
+        log.read_lines(brief, partition, 299, 500)
+    found = place.open().read_lines(brief, partition, 300, 500)
+    assert (list(found.positions), found.lines) == ([300, 301], b"new\nnew")
+
+
 def test_reading_past_the_end_says_that_the_tail_is_lost(place: Place) -> None:
     log, topic = place.open(), place.topic.name
     log.append(topic, [Record("one", b"")])

@@ -10,7 +10,7 @@ from typing import Self
 from kafka import KafkaProducer
 
 from shop_stack.errors import UnknownTopic
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, TopicPartition
+from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
 from shop_stack.eventlog.kafka.reader import PositionReader
@@ -86,6 +86,12 @@ class KafkaLog:
         self.partitions(topic)
         known_end = self._known_ends.get((topic, partition), 0)
         return self._reader().read((topic, partition), position, max_records, known_end)
+
+    def read_lines(self, topic: str, partition: int, position: int, max_records: int) -> Stretch:
+        """Like `read`, with the values as one text. Raises like it."""
+        self.partitions(topic)
+        known_end = self._known_ends.get((topic, partition), 0)
+        return self._reader().read_lines((topic, partition), position, max_records, known_end)
 
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait until any of these partitions has records beyond the position given; False on time-out."""

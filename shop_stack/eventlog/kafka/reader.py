@@ -3,12 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 
 from shop_stack.errors import LogUnavailable
-from shop_stack.eventlog.interface import StoredRecord, check_position
+from shop_stack.eventlog.interface import StoredRecord, Stretch, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
@@ -26,7 +27,7 @@ class PositionReader:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._next: dict[Partition, int] = {}
-        self._ahead: dict[Partition, deque[StoredRecord]] = {}
+        self._ahead: dict[Partition, deque[Any]] = {}  # as the client has them
         self._paused: set[Partition] = set()
         self._ends: dict[Partition, int] = {}
         self._looked = 0.0
@@ -46,16 +47,15 @@ class PositionReader:
 
         `known_end` is an end that this process knows of: up to there the answer waits for what is on its way.
         """
-        if self._next.get(partition) != position:
-            end = self._cluster.ends([partition])[partition]
-            check_position(partition, position, self._cluster.starts([partition])[partition], end)
-            self._place({partition: position})
-            self._ends[partition] = end
-        elif not self._ahead[partition] and time.monotonic() - self._looked > _LOOK_S:
-            self._pull(0)
-        if position < max(known_end, self._ends.get(partition, 0)):
-            self._pull_until(lambda: bool(self._ahead[partition]), _PATIENCE_S, partition)
-        return self._take(partition, max_records)
+        self._follow(partition, position, known_end)
+        return [from_kafka(record) for record in self._take(partition, max_records)]
+
+    def read_lines(self, partition: Partition, position: int, max_records: int, known_end: int) -> Stretch:
+        """Like `read`, with the values as one text."""
+        self._follow(partition, position, known_end)
+        records = self._take(partition, max_records)
+        lines = b"\n".join([record.value or b"" for record in records])
+        return Stretch(*partition, [record.offset for record in records], lines)
 
     def wait(self, ends: Mapping[Partition, int], timeout_s: float) -> bool:
         """Whether any of these partitions gets records beyond its position within the time."""
@@ -79,10 +79,21 @@ class PositionReader:
             self._pull(0)
         if sum(len(ahead) for ahead in self._ahead.values()) >= _FAR_BEHIND:
             return None
-        return {p: self._ahead[p][-1].position + 1 for p in positions if self._ahead[p]}
+        return {p: self._ahead[p][-1].offset + 1 for p in positions if self._ahead[p]}
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=3000)
+
+    def _follow(self, partition: Partition, position: int, known_end: int) -> None:
+        if self._next.get(partition) != position:
+            end = self._cluster.ends([partition])[partition]
+            check_position(partition, position, self._cluster.starts([partition])[partition], end)
+            self._place({partition: position})
+            self._ends[partition] = end
+        elif not self._ahead[partition] and time.monotonic() - self._looked > _LOOK_S:
+            self._pull(0)
+        if position < max(known_end, self._ends.get(partition, 0)):
+            self._pull_until(lambda: bool(self._ahead[partition]), _PATIENCE_S, partition)
 
     def _place(self, positions: Mapping[Partition, int]) -> None:
         if not positions:
@@ -118,16 +129,16 @@ class PositionReader:
         for where, batch in found.items():
             partition = (where.topic, where.partition)
             ahead = self._ahead[partition]
-            ahead.extend(from_kafka(record) for record in batch)
+            ahead.extend(batch)
             if len(ahead) >= _AHEAD:
                 self._consumer.pause(where)
                 self._paused.add(partition)
 
-    def _take(self, partition: Partition, max_records: int) -> list[StoredRecord]:
+    def _take(self, partition: Partition, max_records: int) -> list[Any]:
         ahead = self._ahead[partition]
         records = [ahead.popleft() for _ in range(min(max_records, len(ahead)))]
         if records:
-            self._next[partition] = records[-1].position + 1
+            self._next[partition] = records[-1].offset + 1
         if not ahead:
             self._unpause({partition})
         return records
