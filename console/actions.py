@@ -31,16 +31,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("scale", "s", "s", "scale", "scale the service: shows what to expect before, and whether it helped after",
            dangerous=True),
     Action("restart", "r", "r", "restart", "restart the service, or one of its replicas", dangerous=True),
+    Action("mine", "m", "m", "mine", "take an incident: you look after it from then on, and everybody sees that",
+           dangerous=True),
+    Action("order", "o", "o", "order", "an order's journey by its id, typed or pasted; its last characters will do"),
+    Action("filter", "slash", "/", "filter", "filter events or logs: words that must occur, -word that must not"),
+    Action("pause", "space,p", "space", "pause", "hold the events still; what comes meanwhile is kept"),
+    Action("zoom", "z", "z", "zoom", "give the lower pane the whole screen, or back"),
     Action("show_pane('events')", "e", "e", "events", "live events of the whole shop"),
     Action("show_pane('actions')", "a", "a", "actions", "the last ten actions: promised, measured, verdict"),
     Action("show_pane('logs')", "l", "l", "logs", "logs of the service, as they are written"),
     Action("show_pane('replicas')", "d", "d", "replicas", "details: the service's replicas with CPU and memory"),
     Action("show_pane('parts')", "i", "i", "", "incidents, and the parts that are no service (log, gateway, ...)"),
-    Action("open", "enter", "Enter", "", "open it: an event's order, an action's story, a service's replicas",
+    Action("open", "enter", "Enter", "", "open it: an event's order, an action's or incident's story, replicas",
            scope="list"),
-    Action("filter", "slash", "/", "filter", "filter events: words that must occur, -word that must not"),
-    Action("pause", "space,p", "space", "pause", "hold the events still; what comes meanwhile is kept"),
-    Action("zoom", "z", "z", "zoom", "give the lower pane the whole screen, or back"),
     Action("swap", "tab,shift+tab", "Tab", "", "go between the services and the lower pane"),
     Action("back", "escape", "Esc", "", "back: to the services, out of the filter or the zoom"),
     Action("up", "up,k", "↑ k", "", "one up", scope="list"),
@@ -74,4 +77,4 @@ def why_not(role: str) -> str:
     """Why a role may not use a dangerous action; empty when it may."""
     if role in ("operator", "admin"):
         return ""
-    return f"your role is {role or 'unknown'}; scaling and restarting need the role {NEEDED_ROLE}"
+    return f"your role is {role or 'unknown'}; to change anything you need the role {NEEDED_ROLE}"

@@ -1,4 +1,4 @@
-"""Asks the APIs on threads of its own and posts what they answer; nothing here touches a widget.
+"""Asks the APIs on threads of its own and posts what they answer, with times in the stack's zone; touches no widget.
 
 Three threads watch (the stack and its actions, the events, the vital signs) and one runs what a screen asks
 for. A part that does not answer is said in words and asked again; addresses are read anew each time, since a
@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.message import Message
 
 from console.rows.actions import unfinished
+from console.zone import shown_in, zone_called
 from shop_stack.errors import NotRunning, ShopfloorError
 from shop_stack.settings import Endpoints, Home, read_endpoints
 
@@ -110,6 +111,7 @@ class Feed:
         self._asked: queue.SimpleQueue[tuple[Callable[[OperationsClient], Any], Callable[[Any], None]] | None]
         self._asked = queue.SimpleQueue()
         self._soon = threading.Event()
+        self._zone: tzinfo | None = None
         self.tail = Tail()
 
     def start(self) -> None:
@@ -160,12 +162,14 @@ class Feed:
         while not self._leave.is_set():
             try:
                 client = client or self._connect()
-                self._post(StackRead(client.stack(), datetime.now(UTC)))
+                view = client.stack()
+                zone = self._zone = zone_called(view.time_zone)
+                self._post(StackRead(shown_in(zone, view), datetime.now(zone)))
                 if busy or turn % SLOW_EVERY == 0 or self._soon.is_set():
                     self._soon.clear()
                     actions = client.actions(limit=10)
                     busy = any(map(unfinished, actions))
-                    self._post(ActionsRead(actions, client.incidents()))
+                    self._post(ActionsRead(shown_in(zone, actions), shown_in(zone, client.incidents())))
                 turn += 1
             except Exception as error:  # noqa: BLE001 - the feed's boundary: any failure is shown and retried
                 _close(client)
@@ -181,10 +185,11 @@ class Feed:
             client: OperationsClient | None = None
             try:
                 client = self._connect()
+                zone = self._zone or zone_called(client.stack().time_zone)
                 self.tail.trouble = ""
                 for event in client.events(stop=self._leave.is_set):
                     if isinstance(event, TailEvent):
-                        self.tail.put(event)
+                        self.tail.put(shown_in(zone, event))
                     else:
                         self.tail.missed += event.skipped
                 self.tail.trouble = "the stream ended; connecting again"
@@ -216,7 +221,7 @@ class Feed:
             work, take = asked
             try:
                 client = client or self._connect()
-                answer = work(client)
+                answer = shown_in(self._zone or UTC, work(client))
             except ShopfloorError as error:
                 answer = error
                 if isinstance(error, NotRunning):

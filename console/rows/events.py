@@ -37,7 +37,15 @@ def matches(event: "TailEvent", wanted: str) -> bool:
         return False
     if not asked:
         return True
-    text = f"{event.topic} {event.type} {event.source} {event.subject} {event.summary} {event.correlation}".lower()
+    return has_words(
+        f"{event.topic} {event.type} {event.source} {event.subject} {event.summary} {event.correlation}", wanted
+    )
+
+
+def has_words(text: str, wanted: str) -> bool:
+    """Whether every word of a filter occurs in the text (`-word`: must not); letter case does not matter."""
+    text = text.lower()
+    asked = wanted.lower().split()
     return all((word[1:] not in text) if word[0] == "-" and len(word) > 1 else (word in text) for word in asked)
 
 

@@ -71,13 +71,18 @@ def memory(size: int) -> str:
 
 
 def clock(at: datetime) -> str:
-    """Wall time of day in this machine's zone: `19:04:31`."""
-    return at.astimezone().strftime("%H:%M:%S")
+    """Time of day in the zone that `at` carries (the feed gives the stack's): `19:04:31`."""
+    return at.strftime("%H:%M:%S")
 
 
 def hour(at: datetime) -> str:
-    """Wall time in hours and minutes in this machine's zone: `19:04`."""
-    return at.astimezone().strftime("%H:%M")
+    """Time of day in hours and minutes in the zone that `at` carries: `19:04`."""
+    return at.strftime("%H:%M")
+
+
+def zoned(at: datetime) -> str:
+    """Time of day with its zone, where a reader may wonder: `19:04:31 GMT`."""
+    return at.strftime("%H:%M:%S %Z")
 
 
 def money(amount_minor: float, currency: str) -> str:

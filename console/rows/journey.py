@@ -21,7 +21,7 @@ def title(journey: "Journey", currency: str) -> Line:
     """The order, its state, its total and how long it has taken."""
     total = f.money(journey.total_minor, currency) if journey.total_minor is not None else "no total"
     took = f.milliseconds(max((step.after_ms for step in journey.steps), default=0.0))
-    placed = f", placed {f.clock(journey.placed_at)}" if journey.placed_at else ""
+    placed = f", placed {f.zoned(journey.placed_at)}" if journey.placed_at else ""
     return (
         Span(f"order {safe(journey.order_id)} ", "strong"),
         Span(f"{safe(journey.state)} ", "bad" if journey.state in ("rejected", "cancelled") else "ok"),
@@ -81,7 +81,7 @@ def _place(ms: float, longest_ms: float, width: int) -> int:
 def details(step: "JourneyStep") -> list[Line]:
     """One step's data, a field a line, for the lower half of the screen."""
     lines: list[Line] = [
-        (Span(safe(step.type), "strong"), Span(f"  {f.clock(step.at)}  id {safe(step.event_id)}", "dim"))
+        (Span(safe(step.type), "strong"), Span(f"  {f.zoned(step.at)}  id {safe(step.event_id)}", "dim"))
     ]
     return lines + _fields(step.data)
 

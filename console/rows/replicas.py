@@ -21,7 +21,12 @@ def replica_rows(view: "ServiceView") -> list[Row]:
     ]
     title = f"{'REPLICA':<18} {'STATE':<8} {'CPU':>6} {'MEMORY':>7}  {'AGE':<7} RESTARTS  PID"
     head = (Span(title, "head"),)
-    return [Row("about", about), *stopped, Row("head", head), *(Row(r.name, _replica(r)) for r in view.replicas)]
+    return [
+        Row("head:about", about),
+        *stopped,
+        Row("head:replicas", head),
+        *(Row(r.name, _replica(r)) for r in view.replicas),
+    ]
 
 
 def _replica(replica: "ReplicaView") -> Line:

@@ -41,6 +41,23 @@ def _excesses(view: "ServiceView") -> list[float]:
     return [min(excess, 20.0) for excess in (slow, failing, full) if excess > 1] + [stuck]
 
 
+def beyond(view: "ServiceView") -> str:
+    """`▲` when the last minute's rate is above the 95% band that was forecast for now, `▼` below it, else empty."""
+    if view.forecast_band is None:
+        return ""
+    low, high = view.forecast_band
+    return "▲" if view.minute_rate > high else ("▼" if view.minute_rate < low else "")
+
+
+def breach(view: "ServiceView") -> str:
+    """The last minute's rate against the band, in words; empty within it."""
+    mark = beyond(view)
+    if not mark or view.forecast_band is None:
+        return ""
+    low, high = view.forecast_band
+    return f"{mark} {f.rate(view.minute_rate)}/s, forecast {f.rate(low)}–{f.rate(high)} (95%)"
+
+
 def worst(views: "Sequence[ServiceView]") -> str | None:
     """The service that needs an operator most; None when none does."""
     graded = [(severity(view), -i, view.name) for i, view in enumerate(views)]
@@ -88,10 +105,12 @@ def _advice(view: "ServiceView", width: int) -> Line:
     if view.recommended is None:
         advice: Line = (Span("no advice yet", "dim"),)
     elif view.recommended == view.desired:
-        advice = (Span(f"advised: stay at {_replicas(view.desired)}{because}", "dim"),)
+        advice = Span(f"advised: stay at {_replicas(view.desired)}", "dim"), Span(because, "dim")
     else:
         advised = Span(f"advised: {view.desired} → {_replicas(view.recommended)}, press s", "accent")
         advice = advised, Span(because)
+    if said := breach(view):
+        return advice[0], Span(f". {said}", "warn"), *advice[1:]
     fits = len(plain(advice)) + len(peak) + 2 <= width
     return (*advice, Span(f". {peak}", "dim")) if fits else advice
 
@@ -130,7 +149,8 @@ def _replica_cell(view: "ServiceView", _: int) -> Span:
 
 
 def _rate(view: "ServiceView", _: int) -> Span:
-    return Span(f.rate(view.request_rate))
+    mark = beyond(view)
+    return Span(f"{f.rate(view.request_rate)}{mark}", "warn" if mark else "plain")
 
 
 def _errors(view: "ServiceView", _: int) -> Span:

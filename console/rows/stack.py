@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from console.rows import Line, Row, Span, Tone, plain
 from console.rows import figures as f
-from console.rows.services import symptom, worst
+from console.rows.incidents import short
+from console.rows.services import beyond, breach, symptom, worst
 from console.text import fit, safe
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _freshness_span(reading: Reading, now: datetime) -> Span:
         return Span("connecting…", "warn")
     if state == "stale":
         return Span(f"STALE: {f.span(reading.age_s(now))} old", "bad")
-    return Span(f"live {f.clock(now)}", "ok")
+    return Span(f"live {f.zoned(now)}", "ok")
 
 
 def _between(left: Line, right: Line, width: int) -> Line:
@@ -81,8 +82,8 @@ def _between(left: Line, right: Line, width: int) -> Line:
     return (*left, Span(" " * room), *right)
 
 
-def trouble(reading: Reading, now: datetime, width: int, incidents: int = 0) -> Line:
-    """What needs a person: no stack, old data, dead parts, the worst service; else that all is well."""
+def trouble(reading: Reading, now: datetime, width: int, incidents: "Sequence[IncidentView]" = ()) -> Line:
+    """What needs a person: no stack, old data, dead parts, open incidents, the worst service; else that all is well."""
     state = reading.freshness(now)
     if state == "empty":
         return (Span("this screen comes alive as soon as the stack runs", "dim"),)
@@ -92,14 +93,14 @@ def trouble(reading: Reading, now: datetime, width: int, incidents: int = 0) -> 
         return (Span("asking operations…", "dim"),)
     if state == "stale":
         return (Span(fit(_stale_words(reading), width), "bad"),)
-    return _needs(reading.view, width, incidents)
+    return _needs(reading.view, width, short(incidents, now))
 
 
 def _stale_words(reading: Reading) -> str:
     return safe(reading.trouble) or "operations answers, but its samples stand still; see the logs of operations"
 
 
-def _needs(view: "StackView", width: int, incidents: int) -> Line:
+def _needs(view: "StackView", width: int, incidents: Span | None) -> Line:
     dead = [part for part in view.parts if not part.up]
     name = worst(view.services)
     spans: list[Span] = []
@@ -108,15 +109,22 @@ def _needs(view: "StackView", width: int, incidents: int) -> Line:
         spans.append(Span(f"{names} DOWN", "bad", "show_pane('parts')"))
         spans.append(Span("  " if name or not dead[0].because else f": {safe(dead[0].because)}  ", "plain"))
     if incidents:
-        spans.append(
-            Span(f"{incidents} open incident{'s' if incidents > 1 else ''} (i)  ", "bad", "show_pane('parts')")
-        )
+        spans.append(incidents._replace(text=f"{incidents.text}  "))
     if name:
         view_of = next(service for service in view.services if service.name == name)
         spans.append(Span(f"! {safe(name)} {view_of.health}: ", "warn", "go_worst"))
         spans.append(Span(f"{symptom(view_of)}", "plain", "go_worst"))
         return _with_hint(spans, "  ! goes there", width)
-    return tuple(spans) if spans else (Span(f"all {len(view.services)} services and {len(view.parts)} parts ok", "ok"),)
+    if not spans:
+        spans.append(Span(f"all {len(view.services)} services and {len(view.parts)} parts ok", "ok"))
+    return (*spans, *_unforeseen(view))
+
+
+def _unforeseen(view: "StackView") -> Line:
+    above = [service for service in view.services if beyond(service) == "▲"]
+    if len(above) == 1:
+        return (Span(f"  {safe(above[0].name)} {breach(above[0])}", "warn"),)
+    return (Span(f"  ▲ above the forecast: {', '.join(safe(s.name) for s in above)}", "warn"),) if above else ()
 
 
 def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
@@ -182,21 +190,17 @@ def _today(title: str, row: Mapping[str, Any], currency: str) -> str:
     return f.share(value) if title == "conv" else f.count(value)
 
 
-def part_rows(
-    parts: "Sequence[PartView]", incidents: "Sequence[IncidentView]", width: int, stale: bool = False
-) -> list[Row]:
-    """Open incidents, then every part that is no service with its state; `stale` dims them."""
-    rows = [Row(incident.incident_id, _incident(incident)) for incident in incidents if incident.resolved_at is None]
-    return rows + [Row(f"part:{part.name}", _part(part, stale)) for part in parts]
+def part_rows(parts: "Sequence[PartView]", stale: bool = False) -> list[Row]:
+    """Every part that is no service with its state; `stale` dims them."""
+    return [Row(f"part:{part.name}", _part(part, stale)) for part in parts]
 
 
-def _incident(incident: "IncidentView") -> Line:
-    seen = f" (seen by {safe(incident.acknowledged_by)})" if incident.acknowledged_by else ""
-    return (
-        Span(f"incident {f.clock(incident.opened_at)} ", "bad"),
-        Span(f"{safe(incident.service)}: ", "strong"),
-        Span(f"{safe(incident.summary)}{seen}"),
-    )
+def explain_part(part: "PartView") -> tuple[Line, Line]:
+    """Two lines on one part: whether it is up and where, and why not."""
+    state = Span(f"{safe(part.name)} is {'up' if part.up else 'DOWN'}", "strong" if part.up else "bad")
+    where = f" on {safe(part.address)}" if part.address else ""
+    used = f", {f.share(part.cpu_cores)} of a core, {f.memory(part.memory_bytes)}"
+    return (state, Span(f"{where}{used}", "dim")), (Span(safe(part.because)),)
 
 
 def _part(part: "PartView", stale: bool) -> Line:

@@ -6,14 +6,15 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from console import actions
-from console.rows import Row, Span, services, words
+from console.rows import Row, Span, incidents, services, words
+from console.rows.events import has_words
 from console.screens.frame import Pane
 from console.screens.view import FloorView
 from console.text import safe
 from console.widgets.line_list import LineList
 
 if TYPE_CHECKING:
-    from shop_stack.operations.model import ServiceView, TailEvent
+    from shop_stack.operations.model import IncidentView, Journey, ServiceView, TailEvent
 
 LOGS_EVERY = 4  # ticks of half a second
 LOG_LINES = 200
@@ -23,6 +24,8 @@ class Floor(FloorView):
     """The floor with all its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("floor")]
+    _filters_logs = False
+    _taking_over = ""
 
     def tick(self) -> None:
         """What the view does, and every 2 s the logs while they can be seen."""
@@ -45,15 +48,29 @@ class Floor(FloorView):
         elif message.source is self.tail and (event := self.tail.event):
             self._open_journey(event)
         elif message.source.id == "actions" and (action := self.chosen_action):
-            from console.screens.story import Story
+            from console.screens.story import Story, told_of_action
 
-            self.app.push_screen(Story(action.action_id, self))
+            self.app.push_screen(Story(lambda: told_of_action(action.action_id, self)))
+        elif message.source.id == "parts" and (incident := self.chosen_incident):
+            from console.screens.story import IncidentStory
 
-    def _open_journey(self, event: "TailEvent") -> None:
+            self.app.push_screen(IncidentStory(incident.incident_id, self))
+
+    def _open_journey(self, event: "TailEvent | None" = None, found: "Journey | None" = None) -> None:
         from console.screens.journey import JourneyScreen
 
         currency = self.reading.view.currency if self.reading.view else ""
-        self.app.push_screen(JourneyScreen(event, currency, self.feed))
+        self.app.push_screen(JourneyScreen(currency, self.feed, event=event, found=found))
+
+    def action_order(self) -> None:
+        """Ask for an order's id, and show its journey."""
+        from console.screens.order import OrderDialog
+
+        def show(found: "Journey | None") -> None:
+            if found is not None:
+                self._open_journey(found=found)
+
+        self.app.push_screen(OrderDialog(self.feed, self.tail.orders_ending), show)
 
     def ask_logs(self) -> None:
         """Ask for the logs of the chosen service, when they are on the screen."""
@@ -72,8 +89,9 @@ class Floor(FloorView):
         if isinstance(answer, Exception):
             logs.set_rows([], placeholder=(words(safe(answer), "bad"),))
             return
-        rows = [Row(f"{i}", (Span(safe(line)),)) for i, line in enumerate(answer)]
-        logs.set_rows(rows, placeholder=(words("no line has been written yet", "dim"),))
+        rows = [Row(f"{i}", (Span(safe(line)),)) for i, line in enumerate(answer) if has_words(line, self.logs_wanted)]
+        none = f"no line of the last {len(answer)} has “{safe(self.logs_wanted)}”; Esc shows all"
+        logs.set_rows(rows, placeholder=(words(none if answer else "no line has been written yet", "dim"),))
 
     def action_go_worst(self) -> None:
         """To the service that needs an operator most."""
@@ -120,24 +138,37 @@ class Floor(FloorView):
             self.close_notice()
         elif self.zoomed:
             self.action_zoom()
-        elif self.focused is self.tail and self.tail.wanted:
+        elif (self.focused is self.tail and self.tail.wanted) or (self._in_logs() and self.logs_wanted):
             self.action_clear_filter()
         else:
             self.services.focus()
 
     def action_filter(self) -> None:
-        """Ask for the words of the filter, in the place of the tabs."""
-        self.action_show_pane("events")
+        """Ask for the words of the filter, in the place of the tabs: of the logs when they have the focus."""
         if self.query("#filter"):
             return
-        hint = "words that must occur, -word: must not"
-        self.mount(Input(self.tail.wanted, id="filter", compact=True, placeholder=hint), after="#tabs")
+        self._filters_logs = self._in_logs()
+        if not self._filters_logs:
+            self.action_show_pane("events")
+        hint = f"{'logs' if self._filters_logs else 'events'}: words that must occur, -word: must not"
+        now = self.logs_wanted if self._filters_logs else self.tail.wanted
+        self.mount(Input(now, id="filter", compact=True, placeholder=hint), after="#tabs")
         self.line("tabs").display = False
         self.query_one("#filter", Input).focus()
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Filter while it is typed."""
-        self.tail.filter(message.value)
+        self._filter_for(message.value)
+
+    def _in_logs(self) -> bool:
+        return self.focused is self.pane_list("logs")
+
+    def _filter_for(self, wanted: str) -> None:
+        if self._filters_logs:
+            self.logs_wanted = wanted.strip()
+            self.ask_logs()
+        else:
+            self.tail.filter(wanted)
 
     def on_input_submitted(self) -> None:
         """Keep the filter."""
@@ -146,12 +177,13 @@ class Floor(FloorView):
     def _close_filter(self) -> None:
         self.query("#filter").remove()
         self.line("tabs").display = True
-        self.tail.focus()
+        (self.pane_list("logs") if self._filters_logs else self.tail).focus()
         self.paint_titles()
 
     def action_clear_filter(self) -> None:
-        """All events again."""
-        self.tail.filter("")
+        """All events or lines again."""
+        self._filters_logs = self._in_logs()
+        self._filter_for("")
         self.paint_titles()
 
     def action_pause(self) -> None:
@@ -174,14 +206,53 @@ class Floor(FloorView):
             self.app.push_screen(RestartDialog(service, self.feed), self._after_action)
 
     def _actable(self) -> "ServiceView | None":
-        view = self.reading.view
-        if view is None or self.service is None:
+        if self.reading.view is None or self.service is None:
             self.say("no service is known yet; nothing can be changed", "warn")
             return None
-        if refusal := actions.why_not(view.role):
+        return self.service if self._allowed() else None
+
+    def _allowed(self) -> bool:
+        refusal = actions.why_not(self.reading.view.role) if self.reading.view else "nothing is known yet"
+        if refusal:
             self.say(refusal, "warn")
-            return None
-        return self.service
+        return not refusal
+
+    def action_mine(self) -> None:
+        """Take the chosen incident; from elsewhere go to the first open one, so that it is read before it is taken."""
+        found = incidents.open_ones(self.incidents)
+        chosen = self.chosen_incident if self.focused is self.pane_list("parts") else None
+        if chosen is None and not found:
+            self.say("no incident is open")
+        elif chosen is None:
+            self.action_show_pane("parts")
+            self.pane_list("parts").select(found[0].incident_id)
+            self.say("this is the first open incident; m once more makes it yours")
+        elif self._allowed():
+            self._take_incident(chosen)
+
+    def _take_incident(self, incident: "IncidentView") -> None:
+        me = self.reading.view.actor if self.reading.view else ""
+        owner = incident.acknowledged_by
+        if owner == me:
+            self.say("you look after it already")
+            return
+        agreed = self._taking_over == incident.incident_id
+        if owner is not None and incident.resolved_at is None and not agreed:
+            self._taking_over = incident.incident_id
+            self.say(f"{owner} looks after it; m once more takes it over", "warn")
+            return
+        self._taking_over = ""
+        take_over = owner is not None
+        self.feed.ask(lambda client: client.acknowledge(incident.incident_id, take_over=take_over), self._took_incident)
+
+    def _took_incident(self, answer: "IncidentView | Exception") -> None:
+        if isinstance(answer, Exception):
+            self.say(f"not taken: {answer}", "bad")
+        else:
+            self.say(f"the incident of {answer.service} is yours", "ok")
+            self.incidents = [answer if one.incident_id == answer.incident_id else one for one in self.incidents]
+            self.paint()
+        self.feed.hurry()
 
     def _after_action(self, asked: bool | None) -> None:
         if asked:
@@ -200,7 +271,8 @@ class Floor(FloorView):
         """Every key."""
         from console.screens.help import Help
 
-        self.app.push_screen(Help(self.READ_ONLY))
+        zone = self.reading.view.time_zone if self.reading.view else "UTC until it is known"
+        self.app.push_screen(Help(self.READ_ONLY, zone))
 
 
 class ReadOnlyFloor(Floor, inherit_bindings=False):
@@ -214,3 +286,4 @@ class ReadOnlyFloor(Floor, inherit_bindings=False):
         self.say("the console was started with --read-only; it changes nothing", "warn")
 
     action_restart = action_scale
+    action_mine = action_scale

@@ -15,6 +15,8 @@ Pane = Literal["events", "actions", "logs", "replicas", "parts"]
 PANES: tuple[Pane, ...] = ("events", "actions", "logs", "replicas", "parts")
 _KEYS: dict[Pane, str] = {"events": "e", "actions": "a", "logs": "l", "replicas": "d", "parts": "i"}
 
+_NAMES: dict[Pane, str] = {"parts": "incidents"}
+
 
 def pane_title(
     pane: Pane,
@@ -31,7 +33,7 @@ def pane_title(
         return f"actions {len(actions[:10])}" + (f", {busy} under way" if busy else "")
     if pane == "parts":
         opened = sum(incident.resolved_at is None for incident in incidents)
-        return f"parts, {opened} incident{'s' if opened != 1 else ''}" if opened else "parts"
+        return f"{opened} incident{'s' if opened != 1 else ''}, parts" if opened else "no incident; parts"
     return f"{pane} of {service}" if service else pane
 
 
@@ -43,14 +45,18 @@ def tab_line(titles: Mapping[Pane, str], chosen: Pane, width: int) -> Line:
         if pane == chosen:
             spans.append(Span(f"[{titles[pane]}]", "head", press))
         else:
-            spans += [Span(f" {_KEYS[pane]}", "key", press), Span(f" {pane} ", "dim", press)]
+            spans += [Span(f" {_KEYS[pane]}", "key", press), Span(f" {_NAMES.get(pane, pane)} ", "dim", press)]
     return (*spans, Span(" " * max(0, width - sum(len(span.text) for span in spans))))
 
 
-def key_line(offered: Sequence[Action], role: str, width: int) -> Line:
-    """The keys that matter as far as they fit, the way out always; dangerous ones greyed with the reason."""
+def key_line(offered: Sequence[Action], role: str, width: int, incidents: bool = False) -> Line:
+    """The keys that matter as far as they fit, the way out always; dangerous ones greyed for who may not.
+
+    The key that takes an incident is there while one is open.
+    """
     refused = bool(role) and bool(why_not(role))
-    shown = [action for action in offered if action.label and action.name not in ("help", "quit")]
+    left_out = ("help", "quit") if incidents else ("help", "quit", "mine")
+    shown = [action for action in offered if action.label and action.name not in left_out]
     ends = [action for action in offered if action.name in ("help", "quit")]
     tail = [span for action in ends for span in _key(action, False)]
     room = width - sum(len(span.text) for span in tail)

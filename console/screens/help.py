@@ -8,7 +8,7 @@ from textual.screen import Screen
 
 from console.actions import offered
 from console.rows import Line, Row, Span, words
-from console.text import fit
+from console.text import fit, safe
 from console.widgets.line_list import LineList
 from console.widgets.lines import Lines
 
@@ -18,6 +18,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("USED", "requests over what the ready replicas can take; 80% is too much"),
     ("LAG", "events that wait to be handled"),
     ("PEAK 1H", "highest requests a second forecast for the next hour, and when"),
+    ("REQ/S 55▲", "the last minute's rate is above the 95% band forecast for now; ▼ below it"),
+    ("INCIDENT", "✖ nobody owns it, ● somebody does, ✔ it is over; m makes you its owner"),
     ("STALE", "the newest sample is older than 5 s: believe nothing below it"),
 )
 
@@ -27,9 +29,10 @@ class Help(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "leave", "back", show=False)]
 
-    def __init__(self, read_only: bool) -> None:
+    def __init__(self, read_only: bool, zone: str) -> None:
         super().__init__()
         self._read_only = read_only
+        self._zone = zone
 
     def compose(self) -> ComposeResult:
         """Title, list, keys."""
@@ -45,6 +48,7 @@ class Help(Screen[None]):
         rows = [Row(a.name, _line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
         rows.append(Row("signs", words("Signs", "strong")))
         rows += [Row(sign, _line(sign, meaning, False)) for sign, meaning in _SIGNS]
+        rows.append(Row("zone", _line("12:34:56", f"every time is of the stack's own zone: {safe(self._zone)}", False)))
         steps = self.query_one("#steps", LineList)
         steps.set_rows(rows)
         steps.focus()

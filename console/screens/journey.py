@@ -18,19 +18,22 @@ if TYPE_CHECKING:
 
 
 class JourneyScreen(Screen[None]):
-    """Opened from an event; says so when the event belongs to no order."""
+    """Opened from an event (and says so when that belongs to no order), or with a journey that was found."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False),
         Binding("r", "again", "read it again", show=False),
     ]
 
-    def __init__(self, event: "TailEvent", currency: str, feed: Feed) -> None:
+    def __init__(
+        self, currency: str, feed: Feed, *, event: "TailEvent | None" = None, found: "Journey | None" = None
+    ) -> None:
         super().__init__()
         self._event = event
         self._currency = currency
         self._feed = feed
-        self._journey: Journey | None = None
+        self._journey = found
+        self._order = found.order_id if found else (event.correlation if event else None)
 
     def compose(self) -> ComposeResult:
         """Title, waterfall, details, keys."""
@@ -48,14 +51,19 @@ class JourneyScreen(Screen[None]):
         )  # fmt: skip
         self.query_one("#journey-keys", Lines).show(keys)
         self.query_one("#steps", LineList).focus()
-        self.call_after_refresh(self.action_again)
+        if self._journey is None:
+            self.call_after_refresh(self.action_again)
+        else:
+            self.call_after_refresh(self._show_all)
 
     def action_again(self) -> None:
         """Read the journey; more may have happened since."""
-        order = self._event.correlation
-        self.query_one("#details", Lines).show(*explain(self._event))
+        order = self._order
+        if self._event is not None and self._journey is None:
+            self.query_one("#details", Lines).show(*explain(self._event))
         if not order:
-            self._say(f"this event belongs to no order ({safe(self._event.type)})", "warn")
+            kind = safe(self._event.type) if self._event else "unknown"
+            self._say(f"this event belongs to no order ({kind})", "warn")
             return
         if self._journey is None:
             self._say(f"reading the journey of {safe(order)}…", "dim")
@@ -74,9 +82,13 @@ class JourneyScreen(Screen[None]):
         first = self._journey is None
         self._journey = answer
         self._paint()
-        steps = self.query_one("#steps", LineList)
-        if first and any(step.event_id == self._event.event_id for step in answer.steps):
-            steps.select(self._event.event_id)
+        opened = self._event.event_id if self._event else ""
+        if first and any(step.event_id == opened for step in answer.steps):
+            self.query_one("#steps", LineList).select(opened)
+        self._show_details()
+
+    def _show_all(self) -> None:
+        self._paint()
         self._show_details()
 
     def _paint(self) -> None:

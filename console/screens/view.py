@@ -1,7 +1,7 @@
 """What the one screen shows: the stack, its services, why one of them is as it is, and the panes below."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.screen import ModalScreen, Screen
 
 from console import actions, feed
-from console.rows import Line, Tone, folded, services, stack, words
+from console.rows import Line, Tone, folded, incidents, services, stack, words
 from console.rows import actions as action_rows
 from console.rows.events import explain as explain_event
 from console.rows.replicas import replica_rows
@@ -46,9 +46,11 @@ class FloorView(Screen[None]):
         self.actions: list[ActionView] = []
         self.incidents: list[IncidentView] = []
         self.actions_known = False
+        self.logs_wanted = ""
         self.pane: Pane = "events"
         self.zoomed = False
         self.ticks = 0
+        self._zone: tzinfo = UTC
         self.notices: list[tuple[str, Tone]] = []
         self._notice_ends = 0
 
@@ -94,15 +96,15 @@ class FloorView(Screen[None]):
         return self.size.width >= WIDE[0] and self.size.height >= WIDE[1]
 
     def now(self) -> datetime:
-        """The console's clock."""
-        return datetime.now(UTC)
+        """The console's clock, in the stack's zone once that is known."""
+        return datetime.now(self._zone)
 
     # What the feed says
 
     def on_stack_read(self, message: feed.StackRead) -> None:
         """A new view of the stack."""
         first = self.reading.view is None
-        self.reading = stack.Reading(message.view, message.at)
+        self.reading, self._zone = stack.Reading(message.view, message.at), message.at.tzinfo or UTC
         self.paint()
         if first and (name := services.worst(message.view.services)):
             self.services.select(name)
@@ -185,16 +187,16 @@ class FloorView(Screen[None]):
             return
         now, width, reading = self.now(), self.size.width, self.reading
         currency = reading.view.currency if reading.view else ""
-        opened = sum(incident.resolved_at is None for incident in self.incidents)
         self.line("header").show(stack.header(reading, now, width - 2, self.READ_ONLY))
         self.line("vitals").show(stack.vitals(self.signs, currency, now, width - 2) if reading.view else ())
-        self.line("trouble").show(stack.trouble(reading, now, width - 2, opened))
+        self.line("trouble").show(stack.trouble(reading, now, width - 2, self.incidents))
         self._paint_services(reading, now)
         self.paint_panes()
         self.paint_why()
         self.paint_titles()
         role = reading.view.role if reading.view else ""
-        self.line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2))
+        opened = bool(incidents.open_ones(self.incidents))
+        self.line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2, opened))
 
     def line(self, name: str) -> Lines:
         """One of LINES."""
@@ -227,7 +229,8 @@ class FloorView(Screen[None]):
         if self.visible_pane("replicas") and (service := self.service):
             self.pane_list("replicas").set_rows(replica_rows(service))
         if self.visible_pane("parts"):
-            rows = stack.part_rows(reading.view.parts, self.incidents, self.size.width, stale)
+            rows = [*incidents.rows(self.incidents, now), *stack.part_rows(reading.view.parts, stale)]
+            rows += incidents.past_rows(self.incidents)
             self.pane_list("parts").set_rows(rows, placeholder=(words("operations names no part", "dim"),))
 
     def pane_list(self, name: str) -> LineList:
@@ -243,7 +246,23 @@ class FloorView(Screen[None]):
             return explain_event(event)
         if isinstance(focused, LineList) and focused.id == "actions" and (action := self.chosen_action):
             return action_rows.explain(action, self.now())
+        if isinstance(focused, LineList) and focused.id == "parts" and (lines := self._explained_part()):
+            return lines
         return services.why(self.service, self.size.width - 2) if self.service else ()
+
+    def _explained_part(self) -> tuple[Line, ...]:
+        view = self.reading.view
+        if incident := self.chosen_incident:
+            return incidents.explain(incident, self.now(), view.actor if view else "")
+        chosen = self.pane_list("parts").selected
+        part = next((part for part in view.parts if f"part:{part.name}" == chosen), None) if view else None
+        return stack.explain_part(part) if part else ()
+
+    @property
+    def chosen_incident(self) -> "IncidentView | None":
+        """The incident with the cursor."""
+        chosen = self.pane_list("parts").selected
+        return next((incident for incident in self.incidents if incident.incident_id == chosen), None)
 
     @property
     def chosen_action(self) -> "ActionView | None":
@@ -256,6 +275,8 @@ class FloorView(Screen[None]):
             return
         service = self.services.selected or ""
         titles = {pane: pane_title(pane, service, self.tail, self.actions, self.incidents) for pane in PANES}
+        if self.logs_wanted:
+            titles["logs"] += f" with “{safe(self.logs_wanted)}”"
         self.line("tabs").show(tab_line(titles, self.pane, self.size.width - 2))
         if self.has_class("-wide"):
             for pane in PANES:

@@ -33,6 +33,11 @@ class EventTail(LineList):
         chosen = self.selected
         return next((event for event, row in reversed(self._kept) if row.key == chosen), None)
 
+    def orders_ending(self, end: str) -> set[str]:
+        """The orders (or other ids that events belong to) of the kept events whose id ends so; case ignored."""
+        ids = {event.correlation for event, _ in self._kept if event.correlation}
+        return {one for one in ids if one.lower().endswith(end.lower())}
+
     def add(self, events: "Sequence[TailEvent]", trouble: str, missed: int) -> None:
         """Take what came since the last time, and why nothing comes if so."""
         changed = bool(events) or trouble != self.trouble

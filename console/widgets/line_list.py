@@ -14,6 +14,7 @@ from console.rows import Line, Row
 from console.widgets.lines import Lines
 
 _CURSOR = "▸"
+HEADING = "head:"  # how the key of a row begins that is a heading: the cursor passes it by
 
 
 class LineList(Lines, can_focus=True):
@@ -73,7 +74,7 @@ class LineList(Lines, can_focus=True):
             self._cursor = max(0, len(rows) - 1)
         elif was is not None and not (self._cursor < len(rows) and rows[self._cursor].key == was):
             self._cursor = self._find(was)
-        self._cursor = min(self._cursor, max(0, len(rows) - 1))
+        self._cursor = self._beside_heading(min(self._cursor, max(0, len(rows) - 1)))
         self._scroll_into_view()
         self._repaint(before)
         if self.selected != was:
@@ -85,6 +86,13 @@ class LineList(Lines, can_focus=True):
 
     def _find(self, key: str) -> int:
         return next((i for i, row in enumerate(self._rows) if row.key == key), self._cursor)
+
+    def _beside_heading(self, index: int) -> int:
+        """The index of a row that is no heading: the next one, upwards when the cursor comes from below."""
+        if not (index < len(self._rows) and self._rows[index].key.startswith(HEADING)):
+            return index
+        down = index >= self._cursor or index == 0
+        return min(max(index + (1 if down else -1), 0), len(self._rows) - 1)
 
     @property
     def _height(self) -> int:
@@ -106,10 +114,12 @@ class LineList(Lines, can_focus=True):
     def _scroll_into_view(self) -> None:
         lowest = max(0, len(self._rows) - self._height)
         self._top = min(max(self._top, self._cursor - self._height + 1), self._cursor, lowest)
+        if self._top == 1 and self._height > 1 and self._rows[0].key.startswith(HEADING):
+            self._top = 0
 
     def _go(self, index: int) -> None:
         before, was = self._painted(), self._cursor
-        self._cursor = max(0, min(index, len(self._rows) - 1))
+        self._cursor = self._beside_heading(max(0, min(index, len(self._rows) - 1)))
         self.follows = self._may_follow and self._cursor >= len(self._rows) - 1
         self._scroll_into_view()
         self._repaint(before)

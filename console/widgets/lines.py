@@ -50,7 +50,10 @@ class Lines(Widget):
         """A line as a strip of the widget's width on the style `base`."""
         segments = [Segment(prefix, base)] if prefix else []
         segments += [Segment(span.text, base + self.tone(span)) for span in line if span.text]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        strip, width = Strip(segments), self.size.width
+        if strip.cell_length > width > 0:
+            return Strip([*strip.crop(0, width - 1), Segment("…", segments[-1].style)])
+        return strip.adjust_cell_length(width, base)
 
     def tone(self, span: Span) -> Style:
         """The style that the theme gives to a span's tone, without a background."""

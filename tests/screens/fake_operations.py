@@ -98,6 +98,7 @@ class State:
     )
     role: str = "operator"
     sample_age_s: float = 0.3
+    zone: str = "Europe/London"
     silent: bool = False
     analytics_silent: bool = False
     actions: list[ActionView] = field(default_factory=list)
@@ -115,7 +116,7 @@ class State:
         return StackView(
             name="The bundled shop", topology="microservices", log="embedded:", currency="GBP", at=now,
             sampled_at=now - timedelta(seconds=self.sample_age_s), services=self.services, parts=self.parts,
-            actor=self.role, role=self.role,
+            actor=self.role, role=self.role, time_zone=self.zone,
         )  # fmt: skip
 
     def change(self, name: str, how: Callable[[ServiceView], ServiceView]) -> None:
@@ -251,7 +252,9 @@ def _handler(state: State) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
             with state.lock:
-                self._answer(*_post(state, urlsplit(self.path).path, body))
+                split = urlsplit(self.path)
+                query = {k: v[0] for k, v in parse_qs(split.query).items()}
+                self._answer(*_post(state, split.path, query, body))
 
         def _answer(self, status: int, answer: Any) -> None:
             payload = msgspec.json.encode(answer)
@@ -317,7 +320,16 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
     return 200, LogLines([f"{view.name}: {line}" for line in state.logs])
 
 
-def _post(state: State, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+def _acknowledge(state: State, name: str, query: dict[str, str]) -> tuple[int, Any]:
+    found = next(incident for incident in state.incidents if incident.incident_id == name)
+    if found.acknowledged_by not in (None, state.role) and query.get("take_over") != "true":
+        return _problem(409, f"{found.acknowledged_by} looks after it")
+    owned = msgspec.structs.replace(found, acknowledged_by=state.role)
+    state.incidents = [owned if incident is found else incident for incident in state.incidents]
+    return 200, owned
+
+
+def _post(state: State, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
     if state.silent:
         return _problem(503, "operations is being restarted")
     if state.role == "viewer":
@@ -326,6 +338,8 @@ def _post(state: State, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return _problem(409, state.refuse)
     name, what = path.split("/")[4:6]
     state.asked.append((what, name, body))
+    if what == "acknowledge":
+        return _acknowledge(state, name, query)
     action = scaled(state, name, {"replicas": None, **body})
     if what == "restart":
         action = msgspec.structs.replace(action, kind="restart", expected=None, replicas=None)

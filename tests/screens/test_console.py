@@ -94,7 +94,7 @@ async def test_an_open_incident_is_counted_and_listed(fake: FakeOperations, stat
                      resolved_at=None, acknowledged_by=None)
     ]  # fmt: skip
     async with console(fake.home) as (app, pilot):
-        await until(pilot, says(app, "1 open incident (i)"))
+        await until(pilot, says(app, "1 incident", "nobody owns it (i)"))
         await pilot.press("i")
         await until(pilot, says(app, "orders: [@click=app.scale"))
 

@@ -122,7 +122,7 @@ async def test_a_viewer_sees_all_and_is_told_why_not(fake: FakeOperations, state
     async with console(fake.home, role="viewer") as (app, pilot):
         await until(pilot, says(app, "as viewer", "(s scale)", "(r restart)"))
         await pilot.press("s")
-        await until(pilot, says(app, "your role is viewer; scaling and restarting need the role operator"))
+        await until(pilot, says(app, "your role is viewer; to change anything you need the role operator"))
         assert isinstance(app.screen, Floor)
 
 

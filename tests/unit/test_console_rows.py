@@ -277,7 +277,7 @@ def test_a_long_sentence_is_folded_not_lost() -> None:
 
 def test_read_only_binds_no_dangerous_action() -> None:
     dangerous = {action.keys for action in registry.ACTIONS if action.dangerous}
-    assert dangerous == {"s", "r"}
+    assert dangerous == {"s", "r", "m"}
     assert not dangerous & {binding.key for binding in registry.bindings("floor", read_only=True)}
 
 
