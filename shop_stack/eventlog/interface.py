@@ -36,6 +36,18 @@ class StoredRecord(msgspec.Struct, frozen=True):
     appended_ms: int
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """Records of one partition as one text: the value of each of `positions`, a newline between each two.
+
+    A value with a newline of its own shows as more lines than positions: read these records one by one.
+    """
+
+    topic: str
+    partition: int
+    positions: Sequence[int]
+    lines: bytes
+
+
 class Placed(msgspec.Struct, frozen=True):
     """Where an appended record came to lie."""
 
@@ -104,6 +116,9 @@ class EventLog(Protocol):
         Raises PositionPastEnd, PositionBelowStart, UnknownTopic, LogUnavailable.
         """
 
+    def read_lines(self, topic: str, partition: int, position: int, max_records: int) -> Stretch:
+        """Like `read`, for much at once: values alone, without an object for each record."""
+
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait until any of these partitions has records beyond the position given; False on time-out."""
 
@@ -148,8 +163,8 @@ def check_position(partition: TopicPartition, position: int, start: int, end: in
     topic, number = partition
     if position > end:
         raise PositionPastEnd(
-            f"{topic}/{number}: position {position} lies past the end {end}: the log has lost its tail; "
-            f"rebuild it from the outboxes before reading on"
+            f"{topic}/{number}: position {position} lies past the end {end}: the log has lost its tail; stop the stack "
+            f"and start it again: `shopfloor up` sends what an embedded log lost again from the outboxes"
         )
     if position < start:
         raise PositionBelowStart(

@@ -166,3 +166,16 @@ class ReplicasAdvised(Event, frozen=True, kw_only=True):
     service: str
     replicas: int
     because: str
+
+
+class RecordLost(Event, frozen=True, kw_only=True):
+    """Stands on any topic where a record was that the log has lost, so that no position is ever given out twice.
+
+    The event itself follows behind it, under its own id, when an outbox has kept it.
+    """
+
+    type = "ops.log.record-lost.v1"
+    topic = INCIDENTS
+    lost_topic: str
+    partition: int
+    position: int

@@ -29,6 +29,7 @@ from shop_stack.runtime.parts import PartKeeper
 from shop_stack.runtime.ports import choose_ports, moved
 from shop_stack.runtime.processes import Process
 from shop_stack.runtime.protocol import Request
+from shop_stack.runtime.repairing import repair_at_start
 from shop_stack.runtime.replica_logs import ReplicaLogs
 from shop_stack.runtime.roster import endpoints_of, part_specs, preferred_ports
 from shop_stack.settings import Settings, to_environment
@@ -71,6 +72,7 @@ class Supervisor:
         self._lock.take()
         try:
             see_off(self._home, lambda text: self._say("note", text))
+            await self._repair_log()
             self._prepare()
             server = await answer_on(self._home, self._handle)
             await self._start()
@@ -93,6 +95,15 @@ class Supervisor:
         groups = [keeper.observe() for keeper in self._groups.values()]
         parts = [keeper.observe() for keeper in self._parts.values()]
         return Observation(at=time.time(), ready=self._ready(), groups=groups, parts=[*parts, *self._own_parts()])
+
+    async def _repair_log(self) -> None:
+        """Before anything appends over what the log may have lost."""
+        loop = asyncio.get_running_loop()
+
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(self._say, "note", text)
+
+        await asyncio.to_thread(repair_at_start, self._settings, say)
 
     def _prepare(self) -> None:
         """Keys, ports, Envoy's files, and a keeper for everything."""

@@ -4,12 +4,14 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from shop_stack.errors import LogUnavailable
+
+PATIENCE_S = 10.0
 
 
 class SharedDatabase:
@@ -17,10 +19,14 @@ class SharedDatabase:
 
     Writers queue on `flock` of `<file>.lock`: SQLite's own busy handler starves the slowest of several.
     Inside `write` use its connection alone: a `read` there would see the state before.
+    One that has not got the lock within `patience_s` gives up: its holder hangs.
     """
 
-    def __init__(self, path: Path, schema: str, synchronous: Literal["FULL", "NORMAL"]) -> None:
+    def __init__(
+        self, path: Path, schema: str, synchronous: Literal["FULL", "NORMAL"], patience_s: float = PATIENCE_S
+    ) -> None:
         self._path = path
+        self._patience_s = patience_s
         self._schema = schema
         self._synchronous = synchronous
         self._reading = threading.Lock()
@@ -30,17 +36,24 @@ class SharedDatabase:
         self._lock_file: int | None = None
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction; commits on leaving, rolls back on an error. Raises LogUnavailable."""
-        with self._writing:
+    def write(self, committed: Callable[[], None] | None = None) -> Iterator[sqlite3.Connection]:
+        """One write transaction; commits on leaving, rolls back on an error. Raises LogUnavailable.
+
+        `committed` is called after the commit and before the next writer's turn.
+        """
+        with self._my_turn():
             connection = self._writer or self._open_writer()
-            assert self._lock_file is not None
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            lock_file = self._lock_file if self._lock_file is not None else self._open_lock()
+            self._lock_file = None  # until it is ours: one that we gave up waiting for is no longer
+            self._lock(lock_file)
+            self._lock_file = lock_file
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
                     connection.execute("COMMIT")
+                    if committed is not None:
+                        committed()
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
@@ -48,7 +61,7 @@ class SharedDatabase:
             except sqlite3.Error as error:
                 raise self._unavailable(error) from error
             finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+                fcntl.flock(lock_file, fcntl.LOCK_UN)
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         """All rows of one query, outside any transaction of ours. Raises LogUnavailable."""
@@ -83,7 +96,7 @@ class SharedDatabase:
         return int(self.read("PRAGMA data_version")[0][0])
 
     def close(self) -> None:
-        with self._writing, self._reading:
+        with self._my_turn(), self._reading:
             for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
@@ -92,9 +105,30 @@ class SharedDatabase:
                 os.close(self._lock_file)
                 self._lock_file = None
 
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """The writers of this process queue here, with the same patience."""
+        if not self._writing.acquire(timeout=self._patience_s):
+            raise self._taken()
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def _lock(self, lock_file: int) -> None:
+        """The lock of all processes. Raises LogUnavailable when its holder does not let go in time.
+
+        A free lock costs one call. For a taken one a thread waits in the kernel: a flock cannot be told to end, and
+        one that is asked for again and again comes last. `lock_file` is the thread's after a failure.
+        """
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not _Waiting(lock_file).within(self._patience_s):
+                raise self._taken() from None
+
     def _open_writer(self) -> sqlite3.Connection:
         self._writer = self._connect()
-        self._lock_file = self._open_lock()
         return self._writer
 
     def _open_reader(self) -> sqlite3.Connection:
@@ -106,21 +140,63 @@ class SharedDatabase:
 
     def _connect(self) -> sqlite3.Connection:
         """A connection to the file, which is made under the lock when it is new."""
-        lock_file = self._open_lock()
         try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX)
             connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute("PRAGMA cache_size=-512")
             connection.execute("PRAGMA journal_size_limit=8388608")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version=1;COMMIT;")
+            if _is_new(connection):
+                self._make(connection)
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
+        return connection
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        lock_file = self._open_lock()
+        self._lock(lock_file)
+        try:
+            if _is_new(connection):
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.executescript(f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version=1;COMMIT;")
         finally:
             os.close(lock_file)
-        return connection
+
+    def _taken(self) -> LogUnavailable:
+        return LogUnavailable(
+            f"{self._path}: another writer has held it for {self._patience_s:g} s: a process hangs; "
+            f"look for a stopped one, end it, then try again"
+        )
 
     def _unavailable(self, error: sqlite3.Error) -> LogUnavailable:
         return LogUnavailable(f"{self._path}: {error}; look at the disk and its free space, then try again")
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
+
+
+class _Waiting:
+    """One wait for a lock that is taken. The lock goes to whoever waits, or back if nobody does any more."""
+
+    def __init__(self, lock_file: int) -> None:
+        self._lock_file = lock_file
+        self._settling = threading.Lock()
+        self._got = threading.Event()
+        self._given_up = False
+
+    def within(self, patience_s: float) -> bool:
+        """Whether the lock came in time; if not, the file is closed once it comes, and with it the lock goes."""
+        threading.Thread(target=self._wait, name="lock", daemon=True).start()
+        if self._got.wait(patience_s):
+            return True
+        with self._settling:
+            self._given_up = not self._got.is_set()
+        return not self._given_up
+
+    def _wait(self) -> None:
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        with self._settling:
+            if self._given_up:
+                os.close(self._lock_file)
+            else:
+                self._got.set()

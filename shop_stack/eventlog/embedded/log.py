@@ -22,7 +22,7 @@ from shop_stack.eventlog.embedded.consumer import (
 from shop_stack.eventlog.embedded.group_file import GroupFile
 from shop_stack.eventlog.embedded.topic_file import TopicFile
 from shop_stack.eventlog.embedded.waking import Channels, Listener
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, TopicPartition
+from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
 
@@ -95,6 +95,10 @@ class EmbeddedLog:
         """
         return self._topic(topic).read(partition, position, max_records)
 
+    def read_lines(self, topic: str, partition: int, position: int, max_records: int) -> Stretch:
+        """Like `read`, with the values as one text and at most about 8 MiB of it. Raises like it."""
+        return self._topic(topic).read_lines(partition, position, max_records)
+
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Wait until any of these partitions has records beyond the position given; False on time-out."""
         deadline = time.monotonic() + timeout_s
@@ -130,6 +134,10 @@ class EmbeddedLog:
     def ends(self, topic: str) -> list[int]:
         """The position after the last record of each partition."""
         return self._topic(topic).ends()
+
+    def noted_ends(self, topic: str) -> list[int]:
+        """How far each partition had reached as far as was noted; beyond `ends` when the topic's file lost its tail."""
+        return self._topic(topic).noted_ends()
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """The group's committed positions; empty for a group that nobody has joined."""

@@ -1,19 +1,23 @@
 """One topic's records in one SQLite file, each partition gapless from its start."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shop_stack.eventlog.embedded.database import SharedDatabase
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, check_position
+from shop_stack.eventlog.embedded.stretches import read_lines
+from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, check_position
 
 # A record's id is partition << 48 | position: one b-tree, each partition a contiguous range of it.
 _SHIFT = 48
 _POSITION = (1 << _SHIFT) - 1
 READ_BYTES = 8 * 1024 * 1024
 _REMOVE_AT_ONCE = 5000
+_NOTE = 8  # bytes of a noted end
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     id INTEGER PRIMARY KEY, key TEXT, value BLOB NOT NULL, headers TEXT, appended_ms INTEGER NOT NULL);
@@ -27,19 +31,25 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class TopicFile:
-    """A topic of `partitions` partitions. Raises LogUnavailable when the file cannot be read or written."""
+    """A topic of `partitions` partitions. Raises LogUnavailable when the file cannot be read or written.
+
+    Beside it `<file>.ends` notes how far each partition has reached: SQLite drops a torn tail without a word. The note
+    is not forced to disk, so it may lie behind after a power cut, and never claims what was not there.
+    """
 
     def __init__(self, path: Path, name: str, partitions: int) -> None:
         self.name = name
         self.partitions = partitions
         self._database = SharedDatabase(path, _SCHEMA, synchronous="FULL")
+        self._notes_path = path.with_name(path.name + ".ends")
+        self._notes: int | None = None
 
     def append(self, records: Sequence[Record], partitions: Sequence[int], now_ms: int) -> list[Placed]:
         """Store each record at the end of the partition given for it, all in one transaction."""
         placed: list[Placed] = []
         rows: list[tuple[object, ...]] = []
         ends: dict[int, int] = {}
-        with self._database.write() as connection:
+        with self._database.write(lambda: self._note(ends)) as connection:
             for record, partition in zip(records, partitions, strict=True):
                 if partition not in ends:
                     ends[partition] = _end(connection.execute, partition)
@@ -72,12 +82,28 @@ class TopicFile:
             for row in rows
         ]  # fmt: skip
 
+    def read_lines(self, partition: int, position: int, max_records: int) -> Stretch:
+        """Like `read`, with the values as one text."""
+        found = read_lines(self._database, partition << _SHIFT | position, max_records, READ_BYTES)
+        if not found.records:
+            check_position((self.name, partition), position, self.starts()[partition], self.end(partition))
+        return Stretch(self.name, partition, range(position, position + found.records), found.text)
+
     def end(self, partition: int) -> int:
         """The position after the last record."""
         return _end(self._database.read, partition)
 
     def ends(self) -> list[int]:
         return [self.end(partition) for partition in range(self.partitions)]
+
+    def noted_ends(self) -> list[int]:
+        """How far each partition had reached by the note beside the file; 0 where there is none."""
+        try:
+            noted = self._notes_path.read_bytes()
+        except FileNotFoundError:
+            noted = b""
+        noted = noted[: self.partitions * _NOTE].ljust(self.partitions * _NOTE, b"\0")
+        return [int.from_bytes(noted[at : at + _NOTE]) for at in range(0, len(noted), _NOTE)]
 
     def starts(self) -> list[int]:
         """The first position kept of each partition."""
@@ -100,6 +126,17 @@ class TopicFile:
 
     def close(self) -> None:
         self._database.close()
+        if self._notes is not None:
+            os.close(self._notes)
+            self._notes = None
+
+    def _note(self, ends: Mapping[int, int]) -> None:
+        """Note new ends; only what holds the writers' lock calls this."""
+        with suppress(OSError):  # the records are stored; a note that lies behind claims too little, no more
+            if self._notes is None:
+                self._notes = os.open(self._notes_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            for partition, end in ends.items():
+                os.pwrite(self._notes, end.to_bytes(_NOTE), partition * _NOTE)
 
     def _first_since(self, partition: int, low: int, cutoff_ms: int) -> int:
         """The first position appended at `cutoff_ms` or later, by bisection: positions are gapless."""
