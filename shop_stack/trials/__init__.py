@@ -1,0 +1,1 @@
+"""Trials of the whole shop: the simulation, and what it takes."""

@@ -1,0 +1,51 @@
+"""Where the shop reads the process's own clock, chance, entropy and network, and how a simulation puts its own there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+from shop_stack import ids
+from shop_stack.eventlog import delivery, relay
+from shop_stack.services import handover
+from shop_stack.services.payments import provider
+
+READS_THE_CLOCK = (delivery, relay, handover)
+"""Every module on the simulated path that reads `time.monotonic`; a test holds this list against the sources."""
+ROLLS_DICE = (delivery, relay)
+TAKES_ENTROPY = (ids,)
+
+
+class Ticker:
+    """Stands in for the module `time`."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.monotonic = seconds
+
+
+class Entropy:
+    """Stands in for the module `os` where only `urandom` is asked of it."""
+
+    def __init__(self, random: Random) -> None:
+        self.urandom = random.randbytes
+
+
+@contextmanager
+def injected(seconds: Callable[[], float], random: Random, call: Callable[..., Any]) -> Iterator[None]:
+    """Within, the shop's delivery, relay, hand-over and ids live by this clock and chance.
+
+    `call` answers in the payment provider's stead (see services.payments.provider.call).
+    """
+    ticker, entropy = Ticker(seconds), Entropy(random)
+    changes: list[tuple[Any, str, Any]] = [(module, "time", ticker) for module in READS_THE_CLOCK]
+    changes += [(module, "random", random) for module in ROLLS_DICE]
+    changes += [(module, "os", entropy) for module in TAKES_ENTROPY]
+    changes.append((provider, "call", call))
+    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    try:
+        for module, name, ours in changes:
+            setattr(module, name, ours)
+        yield
+    finally:
+        for module, name, original in before:
+            setattr(module, name, original)
