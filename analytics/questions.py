@@ -77,7 +77,7 @@ QUESTIONS: dict[str, Question] = {
             "vital_signs",
             (Parameter("at", "time", "now"),),
             {"today": "see `unit`", "same_weekday": "see `unit`", "change": "share"},
-            "Live and simulated of the same shop together, each named; imported only where there is nothing else.",
+            "Live and simulated of the same shop together, each named; of imported orders alone, their own last day.",
         ),
         Question(
             "top_products",

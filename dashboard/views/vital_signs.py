@@ -1,6 +1,7 @@
 """Revenue, orders, average order, conversion and sessions: today so far against the same weekday."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,6 +13,7 @@ from shop_stack.money import format_minor
 
 _NAMES = {"revenue": "Revenue today", "orders": "Orders today", "average_order": "Average order",
           "conversion": "Conversion", "sessions": "Sessions today"}  # fmt: skip
+_LAST_IMPORTED = re.compile(r"(\d{4}-\d\d-\d\d), the last day imported:")
 _ORDER = ("revenue", "orders", "average_order", "conversion", "sessions")
 
 
@@ -32,11 +34,18 @@ def delta(row: Mapping[str, Any]) -> str | None:
     return None if change is None or abs(change) < 0.0005 else f"{change:+.1%}"
 
 
+def last_imported(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The day that is shown when there are only imported orders: the last of them; None when it is today."""
+    found = _LAST_IMPORTED.match(str(rows[0].get("origin_note") or "")) if rows else None
+    return found[1] if found else None
+
+
 def show() -> None:
     """The panel."""
     reading = ask("vital_signs")
+    day = last_imported(reading.rows)
     head, badge = st.columns([5, 1], vertical_alignment="center")
-    head.subheader("Today so far", anchor=False)
+    head.subheader(f"{day}, the last day imported" if day else "Today so far", anchor=False)
     with badge:
         show_freshness(reading)
     if not stated(reading, "No order has been placed yet; the first one shows up here within seconds."):
@@ -46,8 +55,10 @@ def show() -> None:
     for column, metric in zip(st.columns(len(_ORDER)), _ORDER, strict=True):
         if metric in rows:
             row = rows[metric]
-            column.metric(_NAMES[metric], figure(row, "today", currency), delta(row), border=True,
+            name = _NAMES[metric].removesuffix(" today") if day else _NAMES[metric]
+            column.metric(name, figure(row, "today", currency), delta(row), border=True,
                           help=escaped(row["definition"]),
                           delta_description=f"was {figure(row, 'same_weekday', currency)}")  # fmt: skip
     note = rows[_ORDER[0]].get("origin_note") or reading.note
-    st.caption(f"Against the same weekday last week until the same time of day. {escaped(note).capitalize()}")
+    against = "a week before." if day else "last week until the same time of day."
+    st.caption(f"Against the same weekday {against} {escaped(note).capitalize()}")

@@ -9,6 +9,7 @@ import pytest
 from shop_stack.events import (
     CartChanged,
     CheckoutStarted,
+    Event,
     ForecastMade,
     OrderCancelled,
     OrderCompleted,
@@ -97,6 +98,50 @@ def test_imported_data_alone_has_vital_signs_of_its_own_day(shop: Stand) -> None
     revenue = shop.ask("vital_signs", at="2011-12-07T13:00:00Z")[0]
     assert (revenue["today"], revenue["same_weekday"]) == (300, 200)
     assert revenue["origin_note"] == "today: imported; the same weekday: imported"
+
+
+def import_two_days(shop: Stand) -> None:
+    """A Friday of two orders, in London, and the Friday before it of one; and orders beside both that do not count."""
+    friday = datetime(2011, 12, 9, 23, 30, tzinfo=UTC)
+    for key, at, total in (
+        ("late", friday, 300), ("early", friday - timedelta(hours=23), 100),
+        ("day before", friday - timedelta(days=1), 7), ("a week before", friday - timedelta(days=7), 200),
+        ("and a day", friday - timedelta(days=8), 9),
+    ):  # fmt: skip
+        shop.put(past_order(key, total, "imported"), at=at)
+
+
+def test_a_home_with_nothing_but_imported_orders_shows_their_last_day_and_says_so(shop: Stand) -> None:
+    import_two_days(shop)
+    shop.catch_up()
+    signs = {r["metric"]: r for r in shop.ask("vital_signs")}
+    assert list(signs) == ["revenue", "orders", "average_order", "conversion", "sessions"]
+    assert (signs["revenue"]["today"], signs["revenue"]["same_weekday"], signs["revenue"]["change"]) == (400, 200, 1.0)
+    assert (signs["orders"]["today"], signs["orders"]["same_weekday"]) == (2, 1)
+    assert (signs["conversion"]["today"], signs["sessions"]["today"]) == (None, None)
+    note = "2011-12-09, the last day imported: imported; the same weekday: imported"
+    assert {r["origin_note"] for r in signs.values()} == {note}
+
+
+@pytest.mark.parametrize(
+    "event", [placed("o1", 1500), past_order("p", 1500), ProductViewed(session_id="s", product_id="p")]
+)
+def test_imported_orders_stand_back_once_the_shop_has_anything_of_its_own(shop: Stand, event: Event) -> None:
+    import_two_days(shop)
+    shop.put(event, at=NOW - timedelta(minutes=5))
+    shop.catch_up()
+    revenue = shop.ask("vital_signs")[0]
+    assert revenue["today"] in (1500, 0)
+    assert "imported" not in revenue["origin_note"]
+
+
+def test_a_last_imported_day_that_a_clock_change_makes_longer_is_whole(shop: Stand) -> None:
+    day = datetime(2011, 10, 30, tzinfo=UTC)
+    for key, at in (("first", day - timedelta(hours=1)), ("last", day + timedelta(hours=23, minutes=59))):
+        shop.put(past_order(key, 100, "imported"), at=at)
+    shop.put(past_order("before", 1000, "imported"), at=day - timedelta(hours=1, minutes=1))
+    shop.catch_up()
+    assert shop.ask("vital_signs")[0]["today"] == 200
 
 
 def test_top_products_are_named_and_leave_out_what_was_called_off(shop: Stand) -> None:

@@ -8,7 +8,7 @@ from dashboard import charts
 from dashboard.components import as_csv, freshness
 from dashboard.text import clean, escaped
 from dashboard.views.outlook import by_source, last_days, points_of, words_of
-from dashboard.views.vital_signs import delta, figure
+from dashboard.views.vital_signs import delta, figure, last_imported
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -88,3 +88,10 @@ def test_imported_days_are_a_source_of_their_own_and_shown_at_their_own_time() -
     sources = by_source(rows)
     assert {name: len(found) for name, found in sources.items()} == {"imported": 12, "this shop": 2}
     assert [row["day"] for row in last_days(sources["imported"])] == ["2011-11-01", "2011-12-01"]
+
+
+def test_imported_vital_signs_are_headed_by_their_own_day() -> None:
+    note = "2011-12-09, the last day imported: imported; the same weekday: imported"
+    assert last_imported([{"metric": "revenue", "origin_note": note}]) == "2011-12-09"
+    assert last_imported([{"metric": "revenue", "origin_note": "today: live; the same weekday: no data"}]) is None
+    assert last_imported([{"metric": "revenue"}]) is last_imported([]) is None

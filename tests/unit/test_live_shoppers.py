@@ -1,4 +1,4 @@
-"""The live shoppers from their first second: a shop in full swing, as its made-up past left it; on a clock of its own."""
+"""The live shoppers from their first second: in full swing, as the past left the shop; with a clock that jumps."""
 
 import asyncio
 import selectors

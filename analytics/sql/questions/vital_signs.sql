@@ -1,10 +1,21 @@
--- one row per metric: today so far against the same weekday a week before, to the same time of day
+-- one row per metric: today so far (or the last day, of imported orders alone) against the same weekday a week before
 with
-spans as (select * from (values ('today', $day_start, $at), ('before', $week_day_start, $week_at)) as s (span, since, until)),
+own as (
+    select timezone($zone, timezone('UTC', max(minute)))::date as day from sales_minutes
+    where origin = 'imported' and minute < $at and not exists (select 1 from sales_minutes where origin <> 'imported')
+        and not exists (select 1 from behaviour) and not exists (select 1 from past_sessions)
+),
+midnights as (select day, [timezone('UTC', timezone($zone, (day + d)::timestamp)) for d in [0, 1, -7, -6]] as edges from own),
+last_day as (select day, edges from midnights where edges[1] < $day_start),
+spans as (
+    select 'today' as span, $day_start as since, $at as until where not exists (select 1 from last_day)
+    union all select 'before', $week_day_start, $week_at where not exists (select 1 from last_day)
+    union all select unnest(['today', 'before']), unnest([edges[1], edges[3]]), unnest([edges[2], edges[4]]) from last_day
+),
 sales as (
     select span, origin, sum(orders)::double as orders, sum(revenue_minor)::double as revenue
     from sales_minutes, spans
-    where minute >= $week_day_start and minute < $at and minute >= since and minute < until
+    where minute >= (select min(since) from spans) and minute < $at and minute >= since and minute < until
     group by all
 ),
 behaving as (
@@ -26,33 +37,22 @@ visits as (
     group by all
 ),
 facts as (select span, origin, orders, revenue, sessions, ordering from sales full join visits using (span, origin)),
-chosen as (
-    select * from facts where (origin <> 'imported') = (select bool_or(origin <> 'imported') from facts)
-),
 sums as (
     select span, sum(coalesce(orders, 0)) as orders, sum(coalesce(revenue, 0)) as revenue, sum(sessions) as sessions,
         sum(ordering) as ordering, string_agg(distinct origin, ' + ' order by origin) as origins
-    from chosen group by span
+    from facts where (origin <> 'imported') = (select bool_or(origin <> 'imported') from facts)
+    group by span
 ),
 metrics as (
-    select span, origins, unnest([
-        {'n': 1, 'metric': 'revenue', 'unit': 'minor', 'value': revenue,
-        'definition': 'list value of the orders placed and not rejected or cancelled'},
-        {'n': 2, 'metric': 'orders', 'unit': 'orders', 'value': orders,
-        'definition': 'orders placed and not rejected or cancelled'},
-        {'n': 3, 'metric': 'average_order', 'unit': 'minor', 'value': revenue / nullif(orders, 0),
-        'definition': 'revenue over orders'},
-        {'n': 4, 'metric': 'conversion', 'unit': 'share', 'value': ordering / nullif(sessions, 0),
-        'definition': 'sessions that ordered over sessions'},
-        {'n': 5, 'metric': 'sessions', 'unit': 'sessions', 'value': sessions,
-        'definition': 'shoppers who searched, viewed a product, changed a cart or opened the checkout'}
-    ], recursive := true)
-    from sums
+    select m.*, span, origins, [revenue, orders, revenue / nullif(orders, 0), ordering / nullif(sessions, 0), sessions][n] as value
+    from sums, (values
+        (1, 'revenue', 'minor', 'list value of the orders placed and not rejected or cancelled'),
+        (2, 'orders', 'orders', 'orders placed and not rejected or cancelled'), (3, 'average_order', 'minor', 'revenue over orders'),
+        (4, 'conversion', 'share', 'sessions that ordered over sessions'),
+        (5, 'sessions', 'sessions', 'shoppers who searched, viewed a product, changed a cart or opened the checkout')) as m (n, metric, unit, definition)
 )
-select
-    metric, unit, max(value) filter (where span = 'today') as today,
-    max(value) filter (where span = 'before') as same_weekday, today / nullif(same_weekday, 0) - 1 as change,
-    any_value(definition) as definition,
-    'today: ' || coalesce(max(origins) filter (where span = 'today'), 'no data') || '; the same weekday: '
-    || coalesce(max(origins) filter (where span = 'before'), 'no data') as origin_note
+select metric, unit, max(value) filter (where span = 'today') as today,
+    max(value) filter (where span = 'before') as same_weekday, today / nullif(same_weekday, 0) - 1 as change, any_value(definition) as definition,
+    coalesce((select day || ', the last day imported' from last_day), 'today') || ': ' || coalesce(max(origins) filter (where span = 'today'), 'no data')
+    || '; the same weekday: ' || coalesce(max(origins) filter (where span = 'before'), 'no data') as origin_note
 from metrics group by n, metric, unit order by n
