@@ -41,7 +41,16 @@ def problem(
 
 def _of_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     extra = error.extra if isinstance(error.extra, dict) else {"errors": error.extra} if error.extra else {}
-    return problem(error.status_code, error.detail, extra, error.headers)
+    return problem(error.status_code, f"{error.detail}{_where(error.extra)}", extra, error.headers)
+
+
+def _where(errors: object) -> str:
+    """What is wrong with each part of a request, for the sentence: ": idempotency-key: Expected ..."."""
+    if not isinstance(errors, list):
+        return ""
+    named = [(one.get("key", "body"), one.get("source"), one["message"]) for one in errors if "message" in one]
+    said = [f"{key.replace('_', '-') if source == 'header' else key}: {message}" for key, source, message in named]
+    return f": {'; '.join(said)}" if said else ""
 
 
 def _of_ours(request: AnyRequest, error: Exception) -> Response[bytes]:

@@ -13,8 +13,9 @@ from shop_stack.hosting.service import Answer
 Subject = Annotated[str, HeaderParameter(name="x-subject", min_length=1, max_length=64)]
 MaybeSubject = Annotated[str | None, HeaderParameter(name="x-subject", max_length=64)]  # give it the default None
 Role = Annotated[str, HeaderParameter(name="x-role", max_length=32)]  # give it the default "guest"
-# Every POST that creates carries a key; without one Litestar answers 400.
-IdempotencyKey = Annotated[str, HeaderParameter(name="idempotency-key", min_length=1, max_length=200)]
+# Every POST that creates carries a key; one that is missing, empty or longer is answered 400.
+MOST_KEY_LETTERS = 255
+IdempotencyKey = Annotated[str, HeaderParameter(name="idempotency-key", min_length=1, max_length=MOST_KEY_LETTERS)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
