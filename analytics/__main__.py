@@ -14,10 +14,12 @@ from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
 from analytics.questions_api import Desk, make_app
+from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
 from shop_stack.access import Verifier
 from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.opening import open_log
+from shop_stack.events import CustomerErased
 from shop_stack.runtime import lifeline
 from shop_stack.settings import Settings, from_environment
 from shop_stack.stack import read_stack
@@ -43,6 +45,8 @@ def serve(settings: Settings) -> int:
         warehouse = closing.enter_context(contextlib.closing(Warehouse(settings.home.warehouse)))
         forecasting = Forecasting(warehouse, log, stack)
         ingest = Ingest(log, warehouse, history_came=forecasting.grew)
+        customers = CustomerErased.topic.name
+        scrubbing = Scrubbing(warehouse, log, lambda: ingest.watermark.positions.get(customers, {}))
         desk = Desk(warehouse, lambda: ingest.watermark, stack.zone)
 
         @cache
@@ -54,12 +58,16 @@ def serve(settings: Settings) -> int:
         ingesting.start()
         forecasts = threading.Thread(target=forecasting.run, name="forecasts")
         forecasts.start()
+        erasures = threading.Thread(target=scrubbing.run, name="erasures")
+        erasures.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
         server.run()
         forecasting.stop()
+        scrubbing.stop()
         ingesting.stop()
         forecasts.join()
+        erasures.join()
         return 1 if ingesting.broke else 0
 
 

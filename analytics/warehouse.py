@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy.typing as npt
 import pyarrow as pa
 
 from analytics.statements import statement
@@ -61,10 +62,6 @@ class StatementTooSlow(WarehouseError):
     """A question passed its time and was interrupted."""
 
 
-class MalformedData(WarehouseError):
-    """A value could not be read as what the statement needs."""
-
-
 @dataclass(frozen=True)
 class Result:
     """Rows in the order of the statement; `columns` are (name, DuckDB type) pairs."""
@@ -110,15 +107,14 @@ class Warehouse:
         return feed
 
     def write(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement on the writer's connection. Raises WarehouseError (MalformedData for bad values)."""
-        try:
+        """Run one statement on the writer's connection. Raises WarehouseError."""
+        with _own_errors():
             return self._writer.execute(sql, parameters or {}).fetchall()
-        except duckdb.FatalException:
-            raise
-        except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.ConstraintException) as error:
-            raise MalformedData(_first_line(error)) from error
-        except duckdb.Error as error:
-            raise WarehouseError(_first_line(error)) from error
+
+    def numbers(self, sql: str, parameters: Mapping[str, object]) -> npt.NDArray[Any]:
+        """The first column of one reading statement on the writer's connection. Raises WarehouseError."""
+        with _own_errors():
+            return self._writer.execute(sql, parameters).to_arrow_table().column(0).to_numpy()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -145,6 +141,13 @@ class Warehouse:
         """Like ask, as an Arrow table."""
         with self._running(timeout_s) as cursor:
             return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
+
+    def tend(self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0) -> Result:
+        """Run one changing statement on the calling thread's own connection, apart from the writer's.
+
+        Raises as `ask`; WarehouseError also when the writer is just then at the same rows, or at any for a checkpoint.
+        """
+        return self.ask(sql, parameters, timeout_s)
 
     @contextmanager
     def _running(self, timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -213,6 +216,16 @@ class Warehouse:
             )
             both = f"select * from kept_{mart} union all select * from fresh_{mart}"  # noqa: S608
             self._writer.execute(f"create or replace view {mart} as {both}")
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.FatalException:
+        raise
+    except duckdb.Error as error:
+        raise WarehouseError(_first_line(error)) from error
 
 
 def _fingerprint() -> str:

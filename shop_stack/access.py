@@ -25,7 +25,7 @@ Issuer = Literal["shoppers", "operators"]
 ISSUERS: tuple[Issuer, ...] = ("shoppers", "operators")
 ROLES = ("viewer", "manager", "operator", "admin")
 AUDIENCES: dict[Issuer, str] = {"shoppers": "shop", "operators": "operations"}
-_TOKEN_FILE_ROLES = ("operator", "viewer")
+_TOKEN_FILE_ROLES = ("operator", "viewer", "admin")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def issuer_name(issuer: Issuer) -> str:
 
 
 def prepare_keys(home: Home, now: datetime) -> None:
-    """Make what is missing: each issuer's key pair (ES256), its JWKS file, and the two operators' token files."""
+    """Make what is missing: each issuer's key pair (ES256) and JWKS file, the operators' tokens, the people's key."""
     home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     for issuer in ISSUERS:
         if not _private_path(home, issuer).exists():
@@ -55,6 +55,8 @@ def prepare_keys(home: Home, now: datetime) -> None:
         if not home.token(role).exists():
             token = Signer(home, "operators").issue(role, role, now, timedelta(days=3650))
             _write_secret(home.token(role), token.encode())
+    if not home.people_key.exists():
+        _write_secret(home.people_key, secrets.token_bytes(32))
 
 
 def jwks_path(home: Home, issuer: Issuer) -> Path:

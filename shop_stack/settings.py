@@ -65,11 +65,16 @@ class Home:
         return self.path / "keys"
 
     @property
+    def people_key(self) -> Path:
+        """The key under which customers wraps each person's own; without it nobody's data can be read."""
+        return self.keys / "people.key"
+
+    @property
     def replica_logs(self) -> Path:
         return self.path / "logs"
 
     def token(self, role: str) -> Path:
-        """The token file of a role (`operator`, `viewer`), mode 0600."""
+        """The token file of a role (`operator`, `viewer`, `admin`), mode 0600."""
         return self.path / f"{role}.token"
 
 

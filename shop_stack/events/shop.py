@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from shop_stack.events.topics import CATALOG, CUSTOMERS, INVENTORY, ORDERS, PAYMENTS, SHIPPING, Event
+from shop_stack.events.topics import ACTIONS, CATALOG, CUSTOMERS, INVENTORY, ORDERS, PAYMENTS, SHIPPING, Event
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -26,12 +26,15 @@ class Quantity(msgspec.Struct, frozen=True):
 
 
 class CustomerRegistered(Event, frozen=True, kw_only=True):
-    """A person opened an account; name, address and e-mail stay in the customers service."""
+    """A person opened an account; name, address, country and e-mail stay in the customers service.
+
+    `country` is no longer published: what a person writes there is theirs. Old events may bear it.
+    """
 
     type = "shop.customer.registered.v1"
     topic = CUSTOMERS
     customer_id: str
-    country: str
+    country: str | None = None
 
 
 class CustomerSignedIn(Event, frozen=True, kw_only=True):
@@ -41,6 +44,19 @@ class CustomerSignedIn(Event, frozen=True, kw_only=True):
     topic = CUSTOMERS
     customer_id: str
     guest_id: str | None = None
+
+
+class CustomerErased(Event, frozen=True, kw_only=True):
+    """What the shop knew of a person is erased, at their wish or by law: whoever holds anything of them drops it.
+
+    A person who was a guest before is erased under each of their ids, with one `erasure_id`. Each holder answers
+    by PersonScrubbed.
+    """
+
+    type = "shop.customer.erased.v1"
+    topic = CUSTOMERS
+    customer_id: str
+    erasure_id: str
 
 
 # Catalog (aggregate: product)
@@ -320,3 +336,21 @@ class ShipmentDelivered(Event, frozen=True, kw_only=True):
     topic = SHIPPING
     order_id: str
     parcel_id: str
+
+
+# Everyone who holds anything of a person
+
+
+class PersonScrubbed(Event, frozen=True, kw_only=True):
+    """`place` (a service, or analytics) has dropped what it held of an erased person, its write-ahead log included.
+
+    `erased` counts rows by what they were; `kept` says in words what stays under the id alone, and why.
+    """
+
+    type = "ops.person.scrubbed.v1"
+    topic = ACTIONS
+    customer_id: str
+    erasure_id: str
+    place: str
+    erased: dict[str, int]
+    kept: list[str]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, PathParameter
 
 from shop_stack.hosting.service import Answer
 
@@ -13,6 +13,7 @@ from shop_stack.hosting.service import Answer
 Subject = Annotated[str, HeaderParameter(name="x-subject", min_length=1, max_length=64)]
 MaybeSubject = Annotated[str | None, HeaderParameter(name="x-subject", max_length=64)]  # give it the default None
 Role = Annotated[str, HeaderParameter(name="x-role", max_length=32)]  # give it the default "guest"
+PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 # Every POST that creates carries a key; one that is missing, empty or longer is answered 400.
 MOST_KEY_LETTERS = 255
 IdempotencyKey = Annotated[str, HeaderParameter(name="idempotency-key", min_length=1, max_length=MOST_KEY_LETTERS)]

@@ -15,6 +15,7 @@ import msgspec
 
 from shop_stack import access
 from shop_stack.envelope import Envelope, decode
+from shop_stack.errors import MeshError
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events import TOPICS, Event
 from shop_stack.hosting.cards import card_of
@@ -110,7 +111,9 @@ class Shop:
             log.close()
 
     def get(self, service: str, path: str, *, deadline_s: float = 1.0, subject: str | None = None) -> Answer:
-        """The mesh between the groups."""
+        """The mesh between the groups. Raises MeshError while no replica of the service runs."""
+        if not any(service in replica.contexts for group in self._running.values() for replica in group):
+            raise MeshError(f"no replica of {service} runs")
         return self.ask(service, "GET", path, subject=subject)
 
     def ask(

@@ -1,14 +1,14 @@
-"""HTTP of customers: guest sessions, sign-in, registration, one's own account, and addresses for labels."""
+"""HTTP of customers: sessions, registration, one's own account, addresses for labels, export and erasure."""
 
 import os
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import get, post, put
+from litestar import delete, get, post, put
 from litestar.exceptions import (
     HTTPException,
     NotAuthorizedException,
@@ -17,7 +17,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody, RawBody
+from litestar.params import JSONBody, RawBody
 from msgspec import Meta
 
 from shop_stack.access import Signer, Verifier
@@ -25,8 +25,11 @@ from shop_stack.errors import AccessDenied
 from shop_stack.events import CustomerRegistered, CustomerSignedIn
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
 from shop_stack.ids import uuid7
-from shop_stack.services.answers import IdempotencyKey, Role, Subject, answer_of, to_us
-from shop_stack.services.customers import rules, store
+from shop_stack.services.answers import IdempotencyKey, PathId, Role, Subject, answer_of, to_us
+from shop_stack.services.customers import erasure, rules, store
+from shop_stack.services.customers.erasure import Certificate, ErasureAsked
+from shop_stack.services.customers.export import Export, export
+from shop_stack.services.customers.vault import Profile, Vault, vault_of
 from shop_stack.settings import Home
 
 SESSION = timedelta(hours=12)
@@ -35,6 +38,9 @@ Password = Annotated[str, Meta(min_length=8, max_length=200)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Address = Annotated[str, Meta(min_length=1, max_length=1000)]
 Country = Annotated[str, Meta(min_length=2, max_length=64)]
+
+
+_WRONG = NotAuthorizedException("the e-mail or the password is wrong")
 
 
 class SessionAsked(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,19 +113,59 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     def register(data: JSONBody[Registration], body: RawBody, idempotency_key: IdempotencyKey) -> Registered:
         return _register(context, data, body, idempotency_key)
 
+    return [open_session, register, *_own_routes(context), *_inner_routes(context)]
+
+
+def _own_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
+    """What a person may see and do with their own account."""
+
     @get("/v1/me", sync_to_thread=True)
     def me(subject: Subject) -> Me:
-        return Me(**_fields(_account(context, subject), Me))
+        return _me(_account(context, subject))
 
     @put("/v1/me", sync_to_thread=True)
     def change_me(data: JSONBody[Details], subject: Subject, role: Role = "guest") -> Me:
         return _change_me(context, subject, role, data)
 
-    @get("/v1/addresses/{customer_id:str}", sync_to_thread=True)
-    def address(customer_id: FromPath[str]) -> PostalAddress:
-        return PostalAddress(**_fields(_account(context, customer_id), PostalAddress))
+    @delete("/v1/me", status_code=202, sync_to_thread=True)
+    def erase_me(subject: Subject) -> Certificate:
+        """Erase all that the shop knows of me, once my open orders have ended (GDPR 17)."""
+        return erasure.ask(context, subject, erasure.THE_PERSON, "the person asked")
 
-    return [open_session, register, me, change_me, address]
+    @get("/v1/me/erasure", sync_to_thread=True)
+    def my_erasure(subject: Subject) -> Certificate:
+        """How far my erasure is, and what was erased where."""
+        return erasure.certificate(context, subject)
+
+    @get("/v1/me/export", sync_to_thread=True)
+    def export_me(subject: Subject) -> Export:
+        """All that the shop knows of me, for reading and for taking elsewhere (GDPR 15, 20)."""
+        return export(context, subject)
+
+    return [me, change_me, erase_me, my_erasure, export_me]
+
+
+def _inner_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
+    """For shipping and operations, by the mesh alone: the gateway has no route to these."""
+
+    @get("/v1/addresses/{customer_id:str}", sync_to_thread=True)
+    def address(customer_id: PathId) -> PostalAddress:
+        profile = _account(context, customer_id).profile
+        return PostalAddress(customer_id, profile.name, profile.address, profile.country)
+
+    @get("/v1/people/{customer_id:str}/export", sync_to_thread=True)
+    def export_person(customer_id: PathId) -> Export:
+        return export(context, customer_id)
+
+    @put("/v1/people/{customer_id:str}/erasure", status_code=202, sync_to_thread=True)
+    def erase_person(customer_id: PathId, data: JSONBody[ErasureAsked]) -> Certificate:
+        return erasure.ask(context, customer_id, data.asked_by, data.because)
+
+    @get("/v1/people/{customer_id:str}/erasure", sync_to_thread=True)
+    def show_erasure(customer_id: PathId) -> Certificate:
+        return erasure.certificate(context, customer_id)
+
+    return [address, export_person, erase_person, show_erasure]
 
 
 def _open_session(context: ServiceContext, asked: SessionAsked) -> Session:
@@ -135,9 +181,11 @@ def _open_session(context: ServiceContext, asked: SessionAsked) -> Session:
 
 def _sign_in(context: ServiceContext, email: str, password: str, guest_token: str | None) -> str:
     now_us = to_us(context.now())
+    vault = _vault(context)
+    mark = vault.mark(email)
     with context.read() as connection:
-        failed = store.failures(connection, email, now_us - rules.FAILURE_WINDOW_US)
-        account = store.account_by_email(connection, email)
+        failed = store.failures(connection, mark, now_us - rules.FAILURE_WINDOW_US)
+        account = store.account_by_email(connection, vault, email)
     patience = rules.patience(failed, now_us)
     if not patience.may_try:
         raise TooManyRequestsException(
@@ -145,15 +193,19 @@ def _sign_in(context: ServiceContext, email: str, password: str, guest_token: st
             headers={"retry-after": str(patience.retry_after_s)},
         )
     # An unknown e-mail is hashed too, so that the time does not tell which e-mails have an account.
-    fits = rules.password_fits(password, account.password if account and account.password else _nobodys_hash())
-    if account is None or not fits:
+    kept = account.profile.password if account is not None else None
+    if not rules.password_fits(password, kept or _nobodys_hash()) or account is None:
         with context.write() as transaction:
-            store.add_failure(transaction.connection, email, now_us)
-        raise NotAuthorizedException("the e-mail or the password is wrong")
+            store.add_failure(transaction.connection, mark, now_us)
+        raise _WRONG
     guest_id = _guest_of(context, guest_token)
     with context.write() as transaction:
+        if not store.holds_anything(transaction.connection, account.customer_id):
+            raise _WRONG
         if failed:
-            store.forget_failures(transaction.connection, now_us, email)
+            store.forget_failures(transaction.connection, now_us, mark)
+        if guest_id is not None:
+            store.add_guest(transaction.connection, guest_id, account.customer_id)
         version = store.next_version(transaction.connection, account.customer_id)
         signed_in = CustomerSignedIn(customer_id=account.customer_id, guest_id=guest_id)
         transaction.publish(signed_in, subject=account.customer_id, sequence=version)
@@ -171,16 +223,17 @@ def _guest_of(context: ServiceContext, guest_token: str | None) -> str | None:
 
 
 def _register(context: ServiceContext, asked: Registration, body: bytes, key: str) -> Registered:
+    vault = _vault(context)
     email = rules.same_email(asked.email)
     password = rules.hash_password(asked.password, os.urandom(rules.SALT_BYTES))
+    profile = Profile(email=email, password=password, name=asked.name, address=asked.address, country=asked.country)
 
     def work(transaction: Transaction) -> Answer:
-        if store.account_by_email(transaction.connection, email) is not None:
+        if store.account_by_email(transaction.connection, vault, email) is not None:
             raise HTTPException(status_code=409, detail="this e-mail has an account already; sign in instead")
         customer_id = uuid7(transaction.now)
-        account = store.Account(customer_id, email, password, asked.name, asked.address, asked.country, 1)
-        store.add(transaction.connection, account, to_us(transaction.now))
-        registered = CustomerRegistered(customer_id=customer_id, country=asked.country)
+        store.add(transaction.connection, vault, customer_id, profile, 1, to_us(transaction.now))
+        registered = CustomerRegistered(customer_id=customer_id)
         transaction.publish(registered, subject=customer_id, sequence=1)
         return answer_of(201, customer_id)
 
@@ -190,26 +243,36 @@ def _register(context: ServiceContext, asked: Registration, body: bytes, key: st
 
 
 def _change_me(context: ServiceContext, subject: str, role: str, details: Details) -> Me:
+    vault = _vault(context)
+    given = {"name": details.name, "address": details.address, "country": details.country}
     with context.write() as transaction:
         connection = transaction.connection
-        if not store.change(connection, subject, details.name, details.address, details.country):
-            if role == "customer":
-                raise NotFoundException("this account is gone")
-            guest = store.Account(subject, None, None, details.name, details.address, details.country, 1)
-            store.add(connection, guest, to_us(transaction.now))
-    return Me(**_fields(_account(context, subject), Me))
+        known = store.account_by_id(connection, vault, subject)
+        if known is not None:
+            store.change(connection, vault, subject, msgspec.structs.replace(known.profile, **given))
+        elif role == "customer":
+            raise NotFoundException("this account is gone")
+        else:
+            guest = Profile(email=None, password=None, **given)
+            store.add(connection, vault, subject, guest, 0, to_us(transaction.now))
+    return _me(_account(context, subject))
 
 
 def _account(context: ServiceContext, customer_id: str) -> store.Account:
     with context.read() as connection:
-        account = store.account_by_id(connection, customer_id)
+        account = store.account_by_id(connection, _vault(context), customer_id)
     if account is None:
         raise NotFoundException("nobody of this id has left an address; a guest leaves one by PUT /v1/me")
     return account
 
 
-def _fields(account: store.Account, shape: type[msgspec.Struct]) -> dict[str, Any]:
-    return {name: getattr(account, name) for name in shape.__struct_fields__}
+def _me(account: store.Account) -> Me:
+    profile = account.profile
+    return Me(account.customer_id, profile.email, profile.name, profile.address, profile.country)
+
+
+def _vault(context: ServiceContext) -> Vault:
+    return vault_of(context.settings.home.people_key)
 
 
 def _token(context: ServiceContext, subject: str, role: str) -> str:
@@ -231,3 +294,8 @@ def forget_failures(context: ServiceContext) -> bool:
     with context.write() as transaction:
         store.forget_failures(transaction.connection, to_us(transaction.now) - rules.FAILURE_WINDOW_US)
     return False
+
+
+def prepare(transaction: Transaction, context: ServiceContext) -> None:
+    """Make a store of an older version ready."""
+    store.take_over_plain_accounts(transaction.connection, _vault(context))

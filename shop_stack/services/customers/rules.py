@@ -1,9 +1,10 @@
-"""How customers are recognised: e-mails, password hashes, and how many failed sign-ins are too many."""
+"""How customers are recognised, how many failed sign-ins are too many, and when an erasure may be done and is."""
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # scrypt (RFC 7914) with 4 MB and about 17 ms: modest, so that a rush of sign-ins does not starve the shop.
 # The parameters stand in each hash, so that they can be raised without locking anybody out.
@@ -49,3 +50,29 @@ def patience(failures_us: Sequence[int], now_us: int) -> Patience:
         return Patience(True)
     frees_at = recent[-FAILURES_ALLOWED] + FAILURE_WINDOW_US
     return Patience(False, max(1, -(-(frees_at - now_us) // 1_000_000)))
+
+
+# Who must have answered for an erasure to be complete: each that keeps anything under a person's id.
+PLACES = ("customers", "storefront", "orders", "shipping", "analytics")
+ErasureState = Literal["waiting", "erasing", "complete"]
+
+
+def erasure_state(erased: bool, ids: Sequence[str], answered: Collection[tuple[str, str]]) -> ErasureState:
+    """How far an erasure is; `answered` are the (id, place) pairs that have dropped what they held.
+
+    It waits while orders are open: the parcel needs the address and a refund its order (GDPR 17(3)(b), (e)). The
+    person need not ask again.
+    """
+    if not erased:
+        return "waiting"
+    return "complete" if not missing_places(ids, answered) else "erasing"
+
+
+def missing_places(ids: Sequence[str], answered: Collection[tuple[str, str]]) -> list[str]:
+    """The places that have not answered for every id."""
+    return [place for place in PLACES if any((one, place) not in answered for one in ids)]
+
+
+def look_again_s(looks: int) -> float:
+    """Seconds until an erasure that waits for open orders is looked at again: 1, doubled each time, at most 60."""
+    return min(2.0 ** min(max(looks - 1, 0), 16), 60.0)

@@ -3,6 +3,7 @@
 from shop_stack.events import (
     AuthorisationRequested,
     CaptureRequested,
+    CustomerErased,
     DispatchRequested,
     IncidentOpened,
     IncidentResolved,
@@ -16,6 +17,7 @@ from shop_stack.events import (
     PaymentDeclined,
     PaymentRefunded,
     PaymentVoided,
+    PersonScrubbed,
     RefundRequested,
     ReleaseRequested,
     ReservationRejected,
@@ -27,7 +29,8 @@ from shop_stack.events import (
     VoidRequested,
 )
 from shop_stack.hosting.service import Service, Timer
-from shop_stack.services.orders import handlers, store
+from shop_stack.services import scrubbing
+from shop_stack.services.orders import handlers, people, store
 
 CARD = Service(
     name="orders",
@@ -43,6 +46,7 @@ CARD = Service(
         PaymentRefunded: handlers.advance,
         ShipmentDispatched: handlers.advance,
         ShipmentDelivered: handlers.advance,
+        CustomerErased: people.forget_person,
     },
     publications=frozenset(
         {
@@ -60,8 +64,9 @@ CARD = Service(
             OrderCancelled,
             IncidentOpened,
             IncidentResolved,
+            PersonScrubbed,
         }
     ),
     store=store.METADATA,
-    timers=(Timer("deadlines", every_s=1.0, run=handlers.pass_deadlines),),
+    timers=(Timer("deadlines", every_s=1.0, run=handlers.pass_deadlines), scrubbing.answering()),
 )

@@ -18,6 +18,7 @@ from shop_stack.ids import uuid7
 from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, respond
 from shop_stack.services.orders import rules, store
 from shop_stack.services.orders.cart import Refusal, read_priced_cart
+from shop_stack.services.orders.people import person_route
 
 _DEADLINES_AT_ONCE = 50
 
@@ -56,7 +57,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     def cancel_order(order_id: FromPath[str], subject: Subject) -> OrderView:
         return _view(cancel(context, order_id, subject))
 
-    return [place_order, show_order, cancel_order]
+    return [place_order, show_order, cancel_order, person_route(context)]
 
 
 def place(context: ServiceContext, wanted: OrderWanted, body: bytes, subject: str, key: str) -> Answer:

@@ -40,6 +40,7 @@ State = Literal[
     "placed", "reserved", "authorised", "captured", "shipped", "completed", "cancelling", "cancelled", "rejected"
 ]
 BEFORE_CAPTURE: tuple[State, ...] = ("placed", "reserved", "authorised")
+ENDS: tuple[State, ...] = ("completed", "cancelled", "rejected")
 INCIDENT_AFTER_ATTEMPTS = 5
 LONGEST_WAIT_S = 300.0
 
@@ -63,6 +64,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     stock_open: bool = False
     money_open: bool = False
     attempts: int = 0
+
+
+def is_open(order: Order) -> bool:
+    """Whether anything of an order is still to be done, compensations included."""
+    return order.state not in ENDS or order.stock_open or order.money_open
 
 
 class DeadlinePassed(msgspec.Struct, frozen=True):

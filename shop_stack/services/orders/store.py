@@ -24,9 +24,11 @@ from shop_stack.errors import Conflict
 from shop_stack.events import Line
 from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros, moment
+from shop_stack.services import scrubbing
 from shop_stack.services.orders.rules import Order
 
 METADATA = MetaData()
+NOTES = scrubbing.notes_in(METADATA)
 
 ORDERS = Table(
     "orders",
@@ -51,6 +53,7 @@ Index(
     sqlite_where=ORDERS.c.deadline_us.is_not(None),
     postgresql_where=ORDERS.c.deadline_us.is_not(None),
 )
+Index("orders_by_customer", ORDERS.c.customer_id)
 
 _ORDER = (
     ORDERS.c.order_id, ORDERS.c.customer_id, ORDERS.c.cart_id, ORDERS.c.state, ORDERS.c.lines, ORDERS.c.total_minor,
@@ -108,6 +111,12 @@ def get_held(connection: Connection, order_id: str) -> Order | None:
     """The order of that id, held by this transaction until it ends."""
     row = _GET_HELD.first(connection, {"order": order_id})
     return _order(row) if row else None
+
+
+def of_customer(connection: Connection, customer_id: str) -> list[Order]:
+    """All orders of a person, oldest first."""
+    mine = select(*_ORDER).where(ORDERS.c.customer_id == customer_id).order_by(ORDERS.c.placed_us)
+    return [_order(tuple(row)) for row in connection.execute(mine)]
 
 
 def change(connection: Connection, order: Order, read_version: int, deadline: datetime | None) -> None:

@@ -12,8 +12,9 @@ from litestar.params import FromPath
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
-from shop_stack.events import DispatchRequested, LabelCreated, ShipmentDelivered, ShipmentDispatched
+from shop_stack.events import CustomerErased, DispatchRequested, LabelCreated, ShipmentDelivered, ShipmentDispatched
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
+from shop_stack.services import scrubbing
 from shop_stack.services.handover import Handover
 from shop_stack.services.shipping import rules, store
 from shop_stack.services.shipping.rules import Destination
@@ -24,6 +25,7 @@ WORKERS = 4
 _LEASE_S = 5.0
 _HANDOVER = Handover(most=2 * WORKERS)
 _DELIVERIES_AT_ONCE = 100
+_KEPT = ["parcels under their order alone; addresses are fetched for a label and never kept"]
 
 
 class ShipmentView(msgspec.Struct):
@@ -67,6 +69,12 @@ def request_dispatch(transaction: Transaction, envelope: Envelope[DispatchReques
     cause = Cause(envelope.id, envelope.correlationid, envelope.traceparent)
     store.add(transaction.connection, shipment, due, cause)
     transaction.wake(LABELS)
+
+
+def forget_person(transaction: Transaction, envelope: Envelope[CustomerErased], context: ServiceContext) -> None:
+    """Take the person's id from their parcels; no address of theirs is here."""
+    parcels = store.forget_person(transaction.connection, envelope.data.customer_id)
+    scrubbing.note(transaction, envelope.data, {"ids on parcels": parcels} if parcels else {}, _KEPT)
 
 
 def make_label(context: ServiceContext) -> bool:

@@ -21,9 +21,13 @@ from sqlalchemy import (
 from shop_stack.hosting.service import Cause
 from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros
+from shop_stack.services import scrubbing
 from shop_stack.services.shipping.rules import Shipment
 
 METADATA = MetaData()
+NOTES = scrubbing.notes_in(METADATA)
+
+ERASED = "erased"  # in place of the id of a person who is gone
 
 SHIPMENTS = Table(
     "shipments",
@@ -126,6 +130,12 @@ def due(connection: Connection, state: str, now: datetime, most: int) -> list[Ke
     """Parcels in this state that are due, the oldest first; held by this transaction against other replicas."""
     rows = _DUE.rows(connection, {"in_state": state, "now_us": micros(now), "most": most})
     return [_kept(row) for row in rows]
+
+
+def forget_person(connection: Connection, customer_id: str) -> int:
+    """Take the person's id from their parcels that have their label; how many."""
+    theirs = update(SHIPMENTS).where(SHIPMENTS.c.customer_id == customer_id, SHIPMENTS.c.state != "wanted")
+    return connection.execute(theirs.values(customer_id=ERASED)).rowcount
 
 
 def _changing(shipment: Shipment, due: datetime | None, prefix: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import msgspec
 from litestar import get, post, put
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import JSONBody, PathParameter, QueryParameter, RawBody
+from litestar.params import JSONBody, QueryParameter, RawBody
 from litestar.response import Response
 from msgspec import Meta
 
@@ -25,16 +25,16 @@ from shop_stack.events import (
     Quantity,
 )
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
-from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, respond, to_us
+from shop_stack.services.answers import IdempotencyKey, PathId, Subject, answer_of, respond, to_us
 from shop_stack.services.storefront import rules, store
 from shop_stack.services.storefront.pages import Composer, NoSuchProduct, ProductPage, SearchPage
+from shop_stack.services.storefront.people import person_route
 
 _CARTS_KEPT = timedelta(days=30)
 PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
 PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
 Query = Annotated[str, QueryParameter(max_length=200)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 
 class CartLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,7 +107,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     ) -> Response[bytes]:
         return respond(_check_out(context, composer, data.cart_id, body, subject, idempotency_key))
 
-    return [product_page, search_page, put_cart, read_cart, check_out]
+    return [product_page, search_page, put_cart, read_cart, check_out, person_route(context)]
 
 
 def _tell(context: ServiceContext, subject: str, event: Event) -> None:

@@ -19,9 +19,13 @@ from sqlalchemy import (
     update,
 )
 
+from shop_stack.eventlog.outbox import OUTBOX
+from shop_stack.events import BEHAVIOUR
 from shop_stack.hosting.statements import Prepared
+from shop_stack.services import scrubbing
 
 METADATA = MetaData()
+NOTES = scrubbing.notes_in(METADATA)
 
 _carts = Table(
     "carts",
@@ -73,6 +77,24 @@ def change(connection: Connection, changed: Cart, now_us: int) -> None:
 def adopt(connection: Connection, guest_id: str, customer_id: str) -> None:
     """Give a guest's carts to the customer they turned out to be."""
     connection.execute(update(_carts).where(_carts.c.subject == guest_id).values(subject=customer_id))
+
+
+def of_subject(connection: Connection, subject: str) -> list[Cart]:
+    """A shopper's carts, the one changed last first."""
+    mine = select(_carts.c.cart_id, _carts.c.subject, _carts.c.lines).where(_carts.c.subject == subject)
+    rows = connection.execute(mine.order_by(_carts.c.changed_us.desc()))
+    return [Cart(cart_id, owner, _lines.decode(lines)) for cart_id, owner, lines in rows]
+
+
+def behaviour_of(connection: Connection, subject: str, most: int) -> list[bytes]:
+    """The newest events that were published of a session, as CloudEvents, newest first."""
+    mine = select(OUTBOX.c.payload).where(OUTBOX.c.aggregateid == subject, OUTBOX.c.topic == BEHAVIOUR.name)
+    return list(connection.execute(mine.order_by(OUTBOX.c.ordinal.desc()).limit(most)).scalars())
+
+
+def forget_subject(connection: Connection, subject: str) -> int:
+    """Drop a shopper's carts; how many."""
+    return connection.execute(delete(_carts).where(_carts.c.subject == subject)).rowcount
 
 
 def forget(connection: Connection, before_us: int) -> None:

@@ -1,0 +1,97 @@
+"""What analytics does when a person is erased: it forgets what names them outside of events, and answers on the log."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from analytics.statements import statement
+from analytics.warehouse import Warehouse, WarehouseError
+from shop_stack.envelope import Envelope, encode
+from shop_stack.errors import EventLogError
+from shop_stack.eventlog.interface import EventLog, Record
+from shop_stack.events import CustomerErased, PersonScrubbed
+
+SOURCE = "/analytics"
+PLACE = "analytics"
+_LOOK_S = 1.0
+_TIMEOUT_S = 30.0
+_KEPT = ["events under the id alone, as the log has them: they hold no name, address or e-mail"]
+log = logging.getLogger(__name__)
+
+
+class Scrubbing:
+    """Watches for CustomerErased among what was ingested. `run` belongs to one thread.
+
+    `positions` tells how far the topic of customers was ingested, by partition. Nothing is kept of its own: what
+    was answered is found among the ingested answers, and an answer given twice has the same id.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        events: EventLog,
+        positions: Callable[[], Mapping[int, int]],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._warehouse = warehouse
+        self._events = events
+        self._positions = positions
+        self._now = now
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Scrub whenever customers' events were ingested, until stopped; what fails is tried again a second later."""
+        seen: Mapping[int, int] = {}
+        while not self._stopping.wait(_LOOK_S):
+            now_at = dict(self._positions())
+            if now_at == seen:
+                continue
+            try:
+                self.scrub()
+                seen = now_at
+            except (WarehouseError, EventLogError) as error:
+                log.warning("an erasure waits in analytics: %s", error)
+
+    def scrub(self) -> int:
+        """Forget every erased person that was not answered for yet, then answer; how many ids.
+
+        Raises WarehouseError while another statement writes, LogUnavailable.
+        """
+        answered = {
+            "erased_topic": CustomerErased.topic.name,
+            "erased_type": CustomerErased.type,
+            "answer_topic": PersonScrubbed.topic.name,
+            "answer_type": PersonScrubbed.type,
+            "source": SOURCE,
+        }
+        found = self._warehouse.ask(statement("scrubbing/unanswered"), answered, _TIMEOUT_S).rows
+        if not found:
+            return 0
+        dropped = {person: self._forget(person) for person, _, _ in found}
+        self._warehouse.tend("checkpoint", {}, _TIMEOUT_S)
+        for person, erasure_id, cause in found:
+            self._answer(person, erasure_id, cause, dropped[person])
+        return len(found)
+
+    def _forget(self, person: str) -> int:
+        return len(self._warehouse.tend(statement("scrubbing/forget_rejected"), {"person": person}, _TIMEOUT_S).rows)
+
+    def _answer(self, person: str, erasure_id: str, cause: str, rejected: int) -> None:
+        erased = {"contents of unreadable records": rejected} if rejected else {}
+        answer = PersonScrubbed(customer_id=person, erasure_id=erasure_id, place=PLACE, erased=erased, kept=_KEPT)
+        envelope = Envelope(
+            id=str(uuid.uuid5(uuid.UUID(cause), PLACE)),
+            source=SOURCE,
+            subject=person,
+            time=self._now(),
+            correlationid=erasure_id,
+            causationid=cause,
+            data=answer,
+        )
+        self._events.append(answer.topic.name, [Record(key=person, value=encode(envelope), type=answer.type)])
