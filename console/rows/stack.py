@@ -1,5 +1,6 @@
 """The stack's own lines: what it is and how fresh, the vital signs of the shop, what is dead and what is worst."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -134,6 +135,7 @@ def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
     return (*spans[:-1], last._replace(text=text), Span(hint, "key", "go_worst"))
 
 
+_LAST_IMPORTED = re.compile(r"(\d{4}-\d\d-\d\d), the last day imported:")
 _SIGNS = (("revenue", "revenue"), ("orders", "orders"), ("conversion", "conv"), ("average_order", "avg"),
           ("sessions", "sessions"))  # fmt: skip
 
@@ -155,7 +157,7 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
     if not signs.rows and not signs.trouble:
         return (Span("shop today: no session and no order yet", "dim"),)
     by_metric = {str(row.get("metric")): row for row in signs.rows}
-    line: list[Span] = [Span("today ", "dim")]
+    line: list[Span] = [Span(f"{_day(signs.rows)} ", "dim")]
     if signs.trouble and signs.read_at:
         line = [Span(f"OLD {f.span((now - signs.read_at).total_seconds())} ", "bad")]
     for metric, title in _SIGNS:
@@ -166,6 +168,12 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
     if sum(len(span.text) for span in line) + len(note) <= width and any(_has_change(row) for row in signs.rows):
         line.append(Span(note, "dim"))
     return tuple(line)
+
+
+def _day(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which day is shown: today, or of imported orders alone the last of theirs."""
+    found = _LAST_IMPORTED.match(str(rows[0].get("origin_note") or "")) if rows else None
+    return f"imported {found[1]}" if found else "today"
 
 
 def _has_change(row: Mapping[str, Any]) -> bool:

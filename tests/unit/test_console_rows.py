@@ -177,6 +177,15 @@ def test_vital_signs_fit_and_say_what_they_are_compared_with() -> None:
     assert len(plain(stack.vitals(stack.Vitals(VITALS, NOW), "GBP", NOW, 78)).rstrip()) <= 78
 
 
+def test_vital_signs_of_imported_orders_alone_are_shown_with_their_day() -> None:
+    note = "2011-12-09, the last day imported: imported; the same weekday: imported"
+    rows = [row | {"origin_note": note} for row in VITALS]
+    for width in (78, 118):
+        line = plain(stack.vitals(stack.Vitals(rows, NOW), "GBP", NOW, width))
+        assert line.startswith("imported 2011-12-09 revenue ")
+        assert len(line.rstrip()) <= width
+
+
 def test_old_vital_signs_say_so_and_none_say_why() -> None:
     old = stack.Vitals(VITALS, NOW - timedelta(seconds=40), "analytics does not answer")
     assert plain(stack.vitals(old, "GBP", NOW, 78)).startswith("OLD 40 s ")
