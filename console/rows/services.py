@@ -103,7 +103,7 @@ def _advice(view: "ServiceView", width: int) -> Line:
     peak = _peak_words(view)
     because = f": {safe(view.recommended_because)}" if view.recommended_because else ""
     if view.recommended is None:
-        advice: Line = (Span("no advice yet", "dim"),)
+        advice: Line = Span("no advice yet", "dim"), Span(because, "dim")
     elif view.recommended == view.desired:
         advice = Span(f"advised: stay at {_replicas(view.desired)}", "dim"), Span(because, "dim")
     else:

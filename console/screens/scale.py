@@ -23,7 +23,8 @@ def suggested(service: "ServiceView") -> int:
 
 def reason(service: "ServiceView") -> str:
     """A reason to begin with: what is wrong now, else why the advice was given."""
-    return symptom(service) or safe(service.recommended_because) or "expecting more shoppers"
+    advised = safe(service.recommended_because) if service.recommended is not None else ""
+    return symptom(service) or advised or "expecting more shoppers"
 
 
 class ScaleDialog(ActionDialog):

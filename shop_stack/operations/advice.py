@@ -9,6 +9,8 @@ from shop_stack.events import ForecastMade, Point
 
 STALE = timedelta(hours=2)
 COMING = timedelta(hours=1)
+RATE_S = 60.0
+SETTLED_S = 30.0
 TARGET_UTILISATION = 0.7
 
 
@@ -71,13 +73,32 @@ def _seconds(unit: str) -> float:
     return 3600.0 if "hour" in unit else 1.0
 
 
+def waits(desired: int, ready: int, since_change_s: float | None) -> str:
+    """Why there can be no advice yet; empty when there can.
+
+    Until the replicas are as wanted, and SETTLED_S after their number last changed, the samples still speak of how
+    it was before: advice from them could contradict what has just been done.
+    """
+    if desired != ready:
+        return f"{ready} of {desired} replicas are ready: advice waits for samples with all of them"
+    if since_change_s is not None and since_change_s < SETTLED_S:
+        ago = f"the number of replicas changed {max(0.0, since_change_s):.0f} s ago"
+        return f"{ago}: advice waits for {SETTLED_S:.0f} s of samples since then"
+    return ""
+
+
 def recommend(
-    demands: Sequence[Demand], advice: Sequence[Advice], bounds: tuple[int, int], now: datetime
+    demands: Sequence[Demand],
+    advice: Sequence[Advice],
+    bounds: tuple[int, int],
+    now: datetime,
+    rate_s: float = RATE_S,
 ) -> tuple[int | None, str]:
     """Replicas for the group of these services, within `bounds`, and why; None when nothing is known.
 
     Analytics' fresh advice goes first (the largest of the group's) unless the rate now needs more; else the
     forecast's upper 80% band or the rate now, whichever is more, over the replicas' capacity at 70% utilisation.
+    `rate_s` is over how many seconds the rates now were measured.
     """
     now_load = sum(d.rate / d.replica_capacity for d in demands)
     fresh = [a for a in advice if now - a.at <= STALE]
@@ -92,7 +113,8 @@ def recommend(
     if peak_load > now_load:
         source = f"the forecast peak of the coming hour (upper 80% band) is {peak_load:.2f} replicas' full work"
     else:
-        source = f"the rate of the last minute is {now_load:.2f} replicas' full work"
+        span = "minute" if rate_s >= RATE_S else f"{rate_s:.0f} s"
+        source = f"the rate of the last {span} is {now_load:.2f} replicas' full work"
     return replicas, f"{source}: {replicas} at 70% utilisation" + _bounded(peak_load, replicas)
 
 

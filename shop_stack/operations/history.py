@@ -82,6 +82,19 @@ class History:
                     found.append(moment)
         return found[::-1]
 
+    def changed_at(self, service: str) -> float | None:
+        """When the number of ready replicas last changed, as far back as is kept; None when it did not."""
+        with self._lock:
+            moments = self._moments.get(service)
+            if not moments:
+                return None
+            newest = since = moments[-1]
+            for moment in reversed(moments):
+                if moment.ready != newest.ready:
+                    return since.at
+                since = moment
+        return None
+
     def last(self, service: str, number: int) -> list[Moment]:
         """The newest `number` moments, oldest first."""
         with self._lock:

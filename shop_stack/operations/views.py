@@ -9,7 +9,7 @@ import msgspec
 from shop_stack.access import Principal
 from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
-from shop_stack.operations.advice import Demand, Peak, forecast_peak, present_band, recommend
+from shop_stack.operations.advice import RATE_S, Demand, Peak, forecast_peak, present_band, recommend, waits
 from shop_stack.operations.health import judge
 from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
@@ -22,7 +22,6 @@ from shop_stack.settings import Settings
 from shop_stack.stack import ServiceSpec, Stack
 
 _HEALTH_S = 30.0
-_MINUTE_S = 60.0
 _SPARK = 60
 _NAMED = 100
 
@@ -78,7 +77,7 @@ class Views:
         report = snapshot.reports.get(spec.name, NOTHING)
         target = actions.Target(spec, group_name, specs, group.desired, self._load(specs, at), None)
         health, because = self._health(spec, snapshot, group, now)
-        recommended, why = self._recommended(specs, target.bounds, now)
+        recommended, why = self._recommended(specs, group, target.bounds, now)
         forecast = self.projection.forecast(spec.name)
         peak = forecast_peak(forecast, now)
         ready = ready_replicas(group)
@@ -111,7 +110,7 @@ class Views:
             forecast_peak=peak.mean if peak else None,
             forecast_peak_at=peak.at if peak else None,
             forecast_band=present_band(forecast, now),
-            minute_rate=request_rate(self.history.window(spec.name, at - _MINUTE_S, at)),
+            minute_rate=request_rate(self.history.window(spec.name, at - RATE_S, at)),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=report.stopped_names[:_NAMED],
         )
@@ -134,22 +133,26 @@ class Views:
         return sum(request_rate(moments) / spec.replica_capacity for spec, moments in windows)
 
     def _recommended(
-        self, specs: Sequence[ServiceSpec], bounds: tuple[int, int], now: datetime
+        self, specs: Sequence[ServiceSpec], group: Group, bounds: tuple[int, int], now: datetime
     ) -> tuple[int | None, str]:
         at = now.timestamp()
         if not any(self.history.last(spec.name, 1) for spec in specs):
             return None, "nothing is measured yet"
+        changes = [at - changed for spec in specs if (changed := self.history.changed_at(spec.name)) is not None]
+        if why := waits(group.desired, ready_replicas(group), min(changes, default=None)):
+            return None, why
+        rate_s = min([RATE_S, *changes])
         demands = [
             Demand(
                 service=spec.name,
-                rate=request_rate(self.history.window(spec.name, at - _MINUTE_S, at)),
+                rate=request_rate(self.history.window(spec.name, at - rate_s, at)),
                 peak=self._peak(spec.name, now),
                 replica_capacity=spec.replica_capacity,
             )
             for spec in specs
         ]
         advice = [advised for spec in specs if (advised := self.projection.advice(spec.name))]
-        return recommend(demands, advice, bounds, now)
+        return recommend(demands, advice, bounds, now, rate_s)
 
     def _peak(self, service: str, now: datetime) -> Peak | None:
         return forecast_peak(self.projection.forecast(service), now)

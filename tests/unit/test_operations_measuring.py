@@ -9,7 +9,7 @@ import pytest
 
 from shop_stack.events import ForecastMade, Point
 from shop_stack.operations import envoy_statistics as envoy
-from shop_stack.operations.advice import Advice, Demand, Peak, forecast_peak, recommend
+from shop_stack.operations.advice import SETTLED_S, Advice, Demand, Peak, forecast_peak, recommend, waits
 from shop_stack.operations.health import judge
 from shop_stack.operations.history import History, Moment, effect, latency
 from shop_stack.operations.incidents import CrashLoops
@@ -148,6 +148,40 @@ def test_advice_goes_before_the_rule_until_it_is_stale() -> None:
     replicas, why = recommend(demand, advice, (1, 8), NOW + timedelta(hours=3))
     assert replicas == 2
     assert why.startswith("the rate of the last minute")
+
+
+@pytest.mark.parametrize(
+    ("desired", "ready", "since_change_s", "words"),
+    [
+        (3, 1, None, "1 of 3 replicas are ready"),
+        (1, 2, 200.0, "2 of 1 replicas are ready"),
+        (3, 3, 4.2, "changed 4 s ago: advice waits for 30 s of samples since then"),
+        (3, 3, SETTLED_S - 0.1, "advice waits"),
+        (3, 3, SETTLED_S, ""),
+        (3, 3, None, ""),
+    ],
+)
+def test_advice_waits_for_samples_from_after_a_scaling(
+    desired: int, ready: int, since_change_s: float | None, words: str
+) -> None:
+    why = waits(desired, ready, since_change_s)
+    assert words in why
+    assert bool(why) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("ready", "at"), [([], None), ([2, 2, 2], None), ([1, 1, 2], 2.0), ([1, 2, 2, 2], 1.0), ([2, 1, 2, 2], 2.0)]
+)
+def test_history_knows_since_when_the_replicas_are_as_they_are(ready: list[int], at: float | None) -> None:
+    history = History()
+    for second, number in enumerate(ready):
+        history.add("orders", Moment(float(second), 1.0, 1, 0, 0, number, 0.2))
+    assert history.changed_at("orders") == at
+
+
+def test_a_rate_since_a_scaling_says_over_how_long() -> None:
+    demand = [Demand("orders", 50.0, None, 60.0)]
+    assert recommend(demand, [], (1, 8), NOW, 31.0)[1].startswith("the rate of the last 31 s is")
 
 
 def test_the_rule_takes_the_peak_and_stays_in_bounds() -> None:
