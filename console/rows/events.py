@@ -13,11 +13,11 @@ _BAD = ("rejected", "declined", "failed", "cancelled", "expired", "incident", "d
 
 
 def short_type(event_type: str) -> str:
-    """`order.placed` for `shop.order.placed.v1`."""
+    """`order.placed` for `shop.order.placed.v1`; `product-viewed` for one of shoppers' behaviour."""
     parts = event_type.split(".")
     if parts and parts[-1][:1] == "v" and parts[-1][1:].isdigit():
         parts = parts[:-1]
-    return ".".join(parts[1:] if parts[:1] == ["shop"] else parts)
+    return ".".join(parts[1:] if parts[:1] == ["shop"] else parts).removeprefix("behaviour.")
 
 
 def key(event: "TailEvent") -> str:

@@ -55,7 +55,7 @@ def breach(view: "ServiceView") -> str:
     if not mark or view.forecast_band is None:
         return ""
     low, high = view.forecast_band
-    return f"{mark} {f.rate(view.minute_rate)}/s, forecast {f.rate(low)}–{f.rate(high)} (95%)"
+    return f"Last min {f.rate(view.minute_rate)}/s {mark} forecast {f.rate(low)}–{f.rate(high)} (95%)"
 
 
 def worst(views: "Sequence[ServiceView]") -> str | None:
@@ -68,6 +68,13 @@ def worst(views: "Sequence[ServiceView]") -> str | None:
 def symptom(view: "ServiceView") -> str:
     """What is wrong in words: the API's own reason, else what exceeds its objective; empty when all is well."""
     if view.health != "ok" and view.because:
+        return safe(view.because)
+    return brief(view)
+
+
+def brief(view: "ServiceView") -> str:
+    """What exceeds its objective in few words, else the API's own reason; empty when all is well."""
+    if view.health in ("down", "stopped", "starting") and view.because:
         return safe(view.because)
     found = []
     if view.p95_ms is not None and view.p95_ms > view.objective_p95_ms:
@@ -85,7 +92,8 @@ def why(view: "ServiceView", width: int) -> tuple[Line, Line]:
     """Two lines on one service: its state and reason, then what is advised and, with room, what is coming."""
     reason = symptom(view)
     tone = _HEALTH_TONES.get(view.health, "plain")
-    state = Span(f"{safe(view.name)} is {view.health}", tone if tone != "ok" else "strong")
+    named = safe(view.name) if reason and view.health == "ok" else f"{safe(view.name)} is {view.health}"
+    state = Span(named, tone if tone != "ok" else "strong")
     said = f": {reason}" if reason else f": {_calm(view)}"
     return (state, Span(said)), _advice(view, width)
 
@@ -110,7 +118,7 @@ def _advice(view: "ServiceView", width: int) -> Line:
         advised = Span(f"advised: {view.desired} → {_replicas(view.recommended)}, press s", "accent")
         advice = advised, Span(because)
     if said := breach(view):
-        return advice[0], Span(f". {said}", "warn"), *advice[1:]
+        return advice[0], Span(f". {said}", "warn")
     fits = len(plain(advice)) + len(peak) + 2 <= width
     return (*advice, Span(f". {peak}", "dim")) if fits else advice
 

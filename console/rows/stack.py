@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from console.rows import Line, Row, Span, Tone, plain
 from console.rows import figures as f
 from console.rows.incidents import short
-from console.rows.services import beyond, breach, symptom, worst
+from console.rows.services import beyond, breach, brief, worst
 from console.text import fit, safe
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ def _needs(view: "StackView", width: int, incidents: Span | None) -> Line:
         spans.append(incidents._replace(text=f"{incidents.text}  "))
     if name:
         view_of = next(service for service in view.services if service.name == name)
-        spans.append(Span(f"! {safe(name)} {view_of.health}: ", "warn", "go_worst"))
-        spans.append(Span(f"{symptom(view_of)}", "plain", "go_worst"))
+        state = "" if view_of.health == "ok" else f" {view_of.health}"
+        spans.append(Span(f"! {safe(name)}{state}: ", "warn", "go_worst"))
+        spans.append(Span(brief(view_of), "plain", "go_worst"))
         return _with_hint(spans, "  ! goes there", width)
     if not spans:
         spans.append(Span(f"all {len(view.services)} services and {len(view.parts)} parts ok", "ok"))
@@ -124,7 +125,7 @@ def _needs(view: "StackView", width: int, incidents: Span | None) -> Line:
 def _unforeseen(view: "StackView") -> Line:
     above = [service for service in view.services if beyond(service) == "▲"]
     if len(above) == 1:
-        return (Span(f"  {safe(above[0].name)} {breach(above[0])}", "warn"),)
+        return (Span(f"  {safe(above[0].name)}: {breach(above[0])}", "warn"),)
     return (Span(f"  ▲ above the forecast: {', '.join(safe(s.name) for s in above)}", "warn"),) if above else ()
 
 
@@ -166,8 +167,8 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
             line.extend(sign)
     note = " vs a week ago"
     if sum(len(span.text) for span in line) + len(note) <= width and any(_has_change(row) for row in signs.rows):
-        line.append(Span(note, "dim"))
-    return tuple(line)
+        return (*line, Span(note, "dim"))
+    return (*line[:-1], line[-1]._replace(text=line[-1].text.rstrip()))
 
 
 def _day(rows: Sequence[Mapping[str, Any]]) -> str:

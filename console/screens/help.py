@@ -12,13 +12,13 @@ from console.text import fit, safe
 from console.widgets.line_list import LineList
 from console.widgets.lines import Lines
 
-_SIGNS: tuple[tuple[str, str], ...] = (
-    ("! ✖", "this service needs you: something is beyond its objective, or it is down"),
+SIGNS: tuple[tuple[str, str], ...] = (
+    ("! ✖", "it needs you: it is beyond an objective (!), or down (✖)"),
     ("REPL 1/1↑3", "1 of 1 wanted replicas is ready, and 3 are advised"),
     ("USED", "requests over what the ready replicas can take; 80% is too much"),
     ("LAG", "events that wait to be handled"),
     ("PEAK 1H", "highest requests a second forecast for the next hour, and when"),
-    ("REQ/S 55▲", "the last minute's rate is above the 95% band forecast for now; ▼ below it"),
+    ("REQ/S 55▲", "last minute above the 95% band forecast for now (▼ below)"),
     ("INCIDENT", "✖ nobody owns it, ● somebody does, ✔ it is over; m makes you its owner"),
     ("STALE", "the newest sample is older than 5 s: believe nothing below it"),
 )
@@ -45,10 +45,12 @@ class Help(Screen[None]):
         mode = " (read-only: nothing here changes the stack)" if self._read_only else ""
         self.query_one("#journey-title", Lines).show(words(f"Keys{mode}", "strong"))
         self.query_one("#journey-keys", Lines).show((Span("Esc", "key", "leave"), Span(" back", "dim", "leave")))
-        rows = [Row(a.name, _line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
-        rows.append(Row("signs", words("Signs", "strong")))
-        rows += [Row(sign, _line(sign, meaning, False)) for sign, meaning in _SIGNS]
-        rows.append(Row("zone", _line("12:34:56", f"every time is of the stack's own zone: {safe(self._zone)}", False)))
+        rows = [Row(a.name, help_line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
+        rows.append(Row("head:signs", words("Signs", "strong")))
+        rows += [Row(sign, help_line(sign, meaning, False)) for sign, meaning in SIGNS]
+        rows.append(
+            Row("zone", help_line("12:34:56", f"every time is of the stack's own zone: {safe(self._zone)}", False))
+        )
         steps = self.query_one("#steps", LineList)
         steps.set_rows(rows)
         steps.focus()
@@ -58,6 +60,7 @@ class Help(Screen[None]):
         self.dismiss()
 
 
-def _line(shown: str, meaning: str, dangerous: bool) -> Line:
+def help_line(shown: str, meaning: str, dangerous: bool) -> Line:
+    """A key or sign, what it means, and whether it changes the stack."""
     mark = (Span(" (changes the stack)", "warn"),) if dangerous else ()
     return (Span(fit(shown, 11), "key"), Span(meaning), *mark)

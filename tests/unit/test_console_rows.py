@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from console import actions as registry
 from console.rows import actions, events, figures, folded, journey, plain, replicas, services, stack
+from console.screens.help import SIGNS, help_line
 from console.text import fit, safe
 from tests.screens.fake_operations import EXPLOIT, VITALS, State, effect, scaled, service, slow, tail_event
 from tests.screens.fake_operations import journey as an_order
@@ -293,6 +294,13 @@ def test_read_only_binds_no_dangerous_action() -> None:
 def test_no_key_is_bound_twice_in_a_scope() -> None:
     floor_and_list = [key for action in registry.ACTIONS for key in action.keys.split(",")]
     assert len(floor_and_list) == len(set(floor_and_list))
+
+
+def test_the_help_fits_80_columns() -> None:
+    for action in registry.ACTIONS:
+        assert len(plain(help_line(action.shown, action.help, action.dangerous))) <= 79, action.name
+    for sign, meaning in SIGNS:
+        assert len(plain(help_line(sign, meaning, False))) <= 79, sign
 
 
 def test_an_event_row_does_not_repeat_the_order_it_names() -> None:

@@ -67,9 +67,10 @@ def test_without_a_forecast_of_now_nothing_is_breached() -> None:
 def test_a_breach_is_told_in_words_beside_the_advice_and_on_the_floor() -> None:
     above = service("orders", forecast_band=(10.0, 18.0), minute_rate=55.0, recommended=3)
     second = plain(services.why(above, 78)[1])
-    assert second.startswith("advised: 1 → 3 replicas, press s. ▲ 55.0/s, forecast 10.0–18.0 (95%)")
+    assert second.startswith("advised: 1 → 3 replicas, press s. Last min 55.0/s ▲ forecast 10.0–18.0 (95%)")
+    assert len(second) <= 78
     reading = stack.Reading(State(services=[above, service("payments")]).view(), NOW)
-    assert "▲ 55.0/s, forecast 10.0–18.0 (95%)" in plain(stack.trouble(reading, NOW, 78))
+    assert "orders: Last min 55.0/s ▲ forecast 10.0–18.0 (95%)" in plain(stack.trouble(reading, NOW, 78))
     both = State(services=[above, service("payments", forecast_band=(0.0, 1.0), minute_rate=9.0)]).view()
     assert "▲ above the forecast: orders, payments" in plain(stack.trouble(stack.Reading(both, NOW), NOW, 78))
     reading = dataclasses.replace(reading, view=State(services=[service("orders")]).view())
