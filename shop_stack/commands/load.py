@@ -17,7 +17,7 @@ def add(subparsers: Subparsers) -> None:
     parser = parser_of(subparsers, "load", "send simulated shoppers and count what became of them", _EXAMPLES, run)
     parser.add_argument("--rate", type=float, required=True, metavar="N", help="sessions (or orders) a second")
     parser.add_argument(
-        "--for", dest="seconds", type=_seconds, default=30.0, metavar="30s", help="how long they arrive"
+        "--for", dest="seconds", type=seconds_of, default=30.0, metavar="30s", help="how long they arrive"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same seed sends the same shoppers")
     parser.add_argument("--think", type=float, default=1.0, metavar="X", help="scales think times (default 1)")
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report.failed_requests else 0
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """`30`, `30s`, `2m` or `1h` as seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) <= 0:
