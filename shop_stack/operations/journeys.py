@@ -1,6 +1,7 @@
 """An order's journey: asked of analytics, or read from the log itself, and put into the order of cause."""
 
 import heapq
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -168,23 +169,43 @@ def ask_analytics(port: int, token: str, order_id: str, timeout_s: float = 2.0) 
 
 
 def read_log(log: EventLog, order_id: str) -> list[Step]:
-    """What the log holds of an order, from the partition of its id in each topic.
+    """What the log holds of an order, from the partition of its id in each topic, with the levels of its stock items.
 
     An order id is a UUIDv7, so reading starts at the minute in which it was made, found by bisection; of any other
-    id the newest 20,000 records of each partition are read. Stock levels, which lie under their products' keys, are
-    not found here. Raises LogUnavailable.
+    id the newest 20,000 records of each partition are read. Stock items lie under their products' keys: those of the
+    order's lines are read up to a minute after its last own event. Raises LogUnavailable.
     """
-    made_ms = _made_ms(order_id)
     steps: list[Step] = []
     for topic in _TOPICS:
-        partition = partition_of(order_id, log.partitions(topic.name))
-        start, end = log.starts(topic.name)[partition], log.ends(topic.name)[partition]
-        if made_ms is None:
-            start = max(start, end - _MOST_RECORDS)
-        else:
-            start = _first_since(partial(_one, log, topic.name, partition), start, end, made_ms)
-        steps += _scan(log, topic.name, partition, start, end, order_id)
+        own = _Wanted(order_id, topic.name, partition_of(order_id, log.partitions(topic.name)), frozenset([order_id]))
+        steps += _scan(log, own)
+    until_ms = max((step.at.timestamp() * 1000 for step in steps), default=0.0) + _SLACK_MS
+    for partition, products in _products_by_partition(log, steps).items():
+        steps += _scan(log, _Wanted(order_id, INVENTORY.name, partition, frozenset(products), until_ms))
     return steps
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """Records of an order that lie under these keys in one partition, appended no later than `until_ms`."""
+
+    order_id: str
+    topic: str
+    partition: int
+    keys: frozenset[str]
+    until_ms: float = math.inf
+
+
+def _products_by_partition(log: EventLog, steps: Sequence[Step]) -> dict[int, set[str]]:
+    """The products of the order as it was placed, by the partition in which their stock items' events lie."""
+    found: dict[int, set[str]] = {}
+    partitions = log.partitions(INVENTORY.name)
+    for step in steps:
+        lines = _data(step).get("lines") if step.type == _PLACED else None
+        for line in lines if isinstance(lines, list) else ():
+            product = line.get("product_id") if isinstance(line, dict) else None
+            if isinstance(product, str):
+                found.setdefault(partition_of(product, partitions), set()).add(product)
+    return found
 
 
 def _made_ms(order_id: str) -> int | None:
@@ -213,22 +234,36 @@ def _one(log: EventLog, topic: str, partition: int, position: int) -> StoredReco
         return None
 
 
-def _scan(log: EventLog, topic: str, partition: int, start: int, end: int, order_id: str) -> list[Step]:
+def _start(log: EventLog, wanted: _Wanted, end: int) -> int:
+    """Where to begin reading for an order."""
+    made_ms, start = _made_ms(wanted.order_id), log.starts(wanted.topic)[wanted.partition]
+    if made_ms is None:
+        return max(start, end - _MOST_RECORDS)
+    return _first_since(partial(_one, log, wanted.topic, wanted.partition), start, end, made_ms)
+
+
+def _scan(log: EventLog, wanted: _Wanted) -> list[Step]:
     steps: list[Step] = []
-    position, last = start, min(end, start + _MOST_RECORDS)
+    end = log.ends(wanted.topic)[wanted.partition]
+    position = _start(log, wanted, end)
+    last = min(end, position + _MOST_RECORDS)
     while position < last:
-        records = log.read(topic, partition, position, 1000)
+        records = log.read(wanted.topic, wanted.partition, position, 1000)
         if not records:
             break
-        steps += [step for record in records if record.key == order_id and (step := _step(record))]
+        steps += [step for r in records if r.key in wanted.keys and (step := _step(r, wanted.order_id))]
+        if records[-1].appended_ms > wanted.until_ms:
+            break
         position = records[-1].position + 1
     return steps
 
 
-def _step(record: StoredRecord) -> Step | None:
+def _step(record: StoredRecord, order_id: str) -> Step | None:
     try:
         wire = _wire.decode(record.value)
     except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if order_id not in (wire.subject, wire.correlationid):
         return None
     return Step(
         at=wire.time,

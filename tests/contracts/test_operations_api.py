@@ -11,7 +11,7 @@ import pytest
 from shop_stack.envelope import Envelope, encode
 from shop_stack.errors import AccessDenied, ActionRefused, NotRunning
 from shop_stack.eventlog.interface import Record
-from shop_stack.events import Line, OrderAdvanced, OrderCompleted, OrderPlaced, PaymentAuthorised
+from shop_stack.events import Line, OrderAdvanced, OrderCompleted, OrderPlaced, PaymentAuthorised, StockLevelChanged
 from shop_stack.ids import uuid7
 from shop_stack.operations.client import OperationsClient
 from shop_stack.operations.model import TailEvent
@@ -165,6 +165,30 @@ def test_a_journey_is_in_the_order_of_cause(stand: Stand, operator: OperationsCl
 def test_a_journey_of_an_id_without_a_time(stand: Stand, operator: OperationsClient) -> None:
     ids = publish(stand, "order-17")
     assert [step.event_id for step in operator.journey("order-17").steps] == ids
+
+
+def publish_levels(stand: Stand, product_id: str, correlations: list[str]) -> list[str]:
+    """A change of a product's stock for each of these orders; the events' ids."""
+    ids = []
+    for sequence, order_id in enumerate(correlations, 1):
+        changed = StockLevelChanged(product_id=product_id, available=9 - sequence, reserved=sequence, sold=0)
+        now = datetime.now(UTC)
+        envelope = Envelope(id=uuid7(now), source="/inventory", subject=product_id, time=now, data=changed,
+                            sequence=sequence, correlationid=order_id)  # fmt: skip
+        stand.engine.link.log().append(changed.topic.name, [Record(key=product_id, value=encode(envelope))])
+        ids.append(envelope.id)
+    return ids
+
+
+def test_a_journey_from_the_log_alone_has_the_stock_levels_of_its_products(
+    stand: Stand, operator: OperationsClient
+) -> None:
+    order_id = uuid7(datetime.now(UTC))
+    ids = publish(stand, order_id)
+    levels = publish_levels(stand, "p1", [order_id, "another order", order_id])
+    publish_levels(stand, "p2", [order_id])
+    steps = {step.event_id for step in operator.journey(order_id).steps}
+    assert steps == {*ids, levels[0], levels[2]}
 
 
 def test_events_come_with_a_backlog_and_live_and_filtered(stand: Stand, operator: OperationsClient) -> None:

@@ -59,11 +59,11 @@ def settled(stand: Stand, action_id: str) -> Callable[[], bool]:
     return lambda: state_of(stand, action_id) != "requested"
 
 
-def lie(stand: Stand, start: datetime, seconds: int, p95: float, rate: float = 10) -> None:
+def lie(stand: Stand, start: datetime, seconds: int, p95: float, rate: float = 10, ready: int = 1) -> None:
     """Put a minute of measurements into the history."""
     for second in range(1, seconds + 1):
         at = start.timestamp() + second
-        moment = Moment(at, 1.0, rate, 0, 0, 1, 0.2, latencies={(p95, p95): round(rate)})
+        moment = Moment(at, 1.0, rate, 0, 0, ready, 0.2, latencies={(p95, p95): round(rate)})
         stand.engine.sampler._history.add("orders", moment)
 
 
@@ -100,6 +100,26 @@ def test_from_request_to_verdict(stand: Stand) -> None:
     assert stand.engine.store.broken_link() is None
 
 
+def test_advice_after_a_scaling_waits_for_samples_from_after_it(stand: Stand) -> None:
+    def advised(at: datetime) -> tuple[int | None, str]:
+        snapshot = Snapshot(at=at, observation=stand.runtime.observe())
+        view = stand.engine.views.stack_view(snapshot, ANNA, at)
+        return next((v.recommended, v.recommended_because) for v in view.services if v.name == "orders")
+
+    began = datetime.now(UTC)
+    lie(stand, began - timedelta(seconds=90), 90, p95=100, rate=150)
+    assert advised(began)[0] == 4
+    until(settled(stand, stand.engine.performer.scale("orders", ScaleRequest(5, "load"), ANNA)))
+    lie(stand, began, 10, p95=40, rate=200, ready=5)
+    waiting = advised(began + timedelta(seconds=10))
+    assert waiting[0] is None
+    assert "advice waits for 30 s of samples" in waiting[1]
+    lie(stand, began + timedelta(seconds=10), 30, p95=40, rate=200, ready=5)
+    replicas, why = advised(began + timedelta(seconds=40))
+    assert replicas == 5
+    assert "the rate of the last 39 s" in why
+
+
 def test_the_answer_comes_before_the_effect_and_a_key_acts_once(stand: Stand) -> None:
     stand.runtime.gate.clear()
     first = stand.engine.performer.scale("orders", ScaleRequest(3, "load"), ANNA, "key-1")
@@ -114,7 +134,7 @@ def test_actions_on_one_group_come_one_after_another(stand: Stand) -> None:
     stand.runtime.gate.clear()
     up = stand.engine.performer.scale("orders", ScaleRequest(3, "up"), ANNA)
     until(lambda: stand.runtime.calls)
-    down = stand.engine.performer.scale("orders", ScaleRequest(2, "down"), ANNA)
+    down = stand.engine.performer.scale("orders", ScaleRequest(2, "down", force=True), ANNA)
     other = stand.engine.performer.restart("payments", RestartRequest("stuck"), ANNA)
     until(lambda: len(stand.runtime.calls) == 2)
     assert [call[0] for call in stand.runtime.calls] == ["scale", "restart"]
@@ -291,7 +311,7 @@ def test_stopped_aggregates_of_a_topic_are_one_incident(stand: Stand) -> None:
 
 def test_a_changed_audit_record_is_found(stand: Stand) -> None:
     for replicas in (2, 3):
-        until(settled(stand, stand.engine.performer.scale("orders", ScaleRequest(replicas, "load"), ANNA)))
+        until(settled(stand, stand.engine.performer.scale("orders", ScaleRequest(replicas, "load", force=True), ANNA)))
     assert stand.engine.store.broken_link() is None
     with sqlite3.connect(stand.settings.home.operations_store) as other:
         other.execute("update audit set actor = 'nobody' where number = 1")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shop_stack.operations.journeys import read_log
 from shop_stack.settings import TopologyName
 from tests.flows.shop_at_work import Shop, gaps, names, until
 
@@ -38,6 +39,16 @@ def test_an_order_is_reserved_paid_sent_and_delivered(shop: Shop) -> None:
     assert names(reservation, "inventory") == ["StockReserved", "StockSold"]
     assert {event.data.product_id for event in published if hasattr(event.data, "product_id")} == {"tea", "cup"}
     assert all(event.correlationid == order_id for event in published)
+
+
+def test_the_log_alone_tells_the_whole_journey_stock_levels_included(shop: Shop) -> None:
+    order_id, other = shop.order({"tea": 2, "cup": 1}), shop.order({"tea": 1, "cup": 4})
+    for one in (order_id, other):
+        shop.until_state(one, "completed")
+        until(lambda one=one: _with(shop, one, "StockSold"), what="all events")  # type: ignore[misc]
+    known = {event.id for event in shop.events(order_id)}
+    assert {step.event_id for step in read_log(shop.log, order_id)} == known
+    assert names(shop.events(order_id)).count("StockLevelChanged") == 4
 
 
 def test_out_of_stock_is_rejected_and_holds_nothing(shop: Shop) -> None:
