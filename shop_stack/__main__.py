@@ -21,6 +21,7 @@ _COMMANDS = (
     "logs",
     "journey",
     "dead-letters",
+    "audit",
     "load",
     "import",
 )

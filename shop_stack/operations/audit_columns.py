@@ -1,0 +1,217 @@
+"""Rows of the log, the outboxes and the inboxes as columns: millions of ids compared without an object for each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Texts = npt.NDArray[np.bytes_]
+Numbers = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
+_WORD = 8
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+
+
+class _Head(msgspec.Struct, gc=False):
+    id: str
+    type: str
+    source: str = ""
+    subject: str = ""
+    sequence: int | None = None
+    causationid: str | None = None
+
+
+_heads = msgspec.json.Decoder(list[_Head])
+_head = msgspec.json.Decoder(_Head)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The events of one topic, by partition and position; `kind` and `source` index `kinds` and `sources`.
+
+    `sequence` is 0 where an event has none. `unreadable` are the (partition, position) of what is no event.
+    """
+
+    topic: str
+    partition: Numbers
+    position: Numbers
+    event_id: Texts
+    subject: Texts
+    cause: Texts
+    kind: Numbers
+    source: Numbers
+    sequence: Numbers
+    kinds: list[str]
+    sources: list[str]
+    unreadable: list[tuple[int, int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def from_sources(self, names: Iterable[str]) -> Mask:
+        """Which events came from one of these sources."""
+        return np.isin(self.source, [at for at, name in enumerate(self.sources) if name in set(names)])
+
+    def of_kinds(self, names: Iterable[str]) -> Mask:
+        """Which events are of one of these types."""
+        return np.isin(self.kind, [at for at, name in enumerate(self.kinds) if name in set(names)])
+
+    def below(self, positions: dict[int, int]) -> Mask:
+        """Which events lie before these positions of their partitions (a partition without one: none)."""
+        bounds = np.zeros(1 + int(self.partition.max(initial=0)), dtype=np.int64)
+        for partition, position in positions.items():
+            if partition < len(bounds):
+                bounds[partition] = position
+        return np.asarray(self.position < bounds[self.partition], dtype=np.bool_)
+
+
+class Reading:
+    """Collects the records of one topic, in order within each partition, and makes columns of them."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._parts: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
+        self._kinds: dict[str, int] = {}
+        self._sources: dict[str, int] = {}
+        self._unreadable: list[tuple[int, int]] = []
+
+    def add(self, partition: int, positions: Sequence[int], values: Sequence[bytes]) -> None:
+        """Some records of one partition, by position."""
+        heads, positions = self._heads(partition, positions, values)
+        if not heads:
+            return
+        kinds, sources = self._kinds, self._sources
+        made: dict[str, npt.NDArray[np.generic]] = {
+            "partition": np.full(len(heads), partition, dtype=np.int64),
+            "position": np.array(positions, dtype=np.int64),
+            "event_id": column([head.id for head in heads]),
+            "subject": column([head.subject for head in heads]),
+            "cause": column([head.causationid or "" for head in heads]),
+            "kind": np.array([kinds.setdefault(head.type, len(kinds)) for head in heads], dtype=np.int64),
+            "source": np.array([sources.setdefault(head.source, len(sources)) for head in heads], dtype=np.int64),
+            "sequence": np.array([head.sequence or 0 for head in heads], dtype=np.int64),
+        }
+        for name, part in made.items():
+            self._parts[name].append(part)
+
+    def records(self) -> Records:
+        """All that was added."""
+        columns = {name: np.concatenate(parts) if parts else _EMPTY[name] for name, parts in self._parts.items()}
+        return Records(
+            topic=self._topic,
+            kinds=list(self._kinds),
+            sources=list(self._sources),
+            unreadable=self._unreadable,
+            **columns,  # type: ignore[arg-type]  # each of its own kind, by _COLUMNS
+        )
+
+    def _heads(
+        self, partition: int, positions: Sequence[int], values: Sequence[bytes]
+    ) -> tuple[list[_Head], Sequence[int]]:
+        try:
+            heads = _heads.decode(b"[" + b",".join(values) + b"]")
+            if len(heads) == len(values):
+                return heads, positions
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass  # one of them is no event: each by itself
+        kept: list[tuple[_Head, int]] = []
+        for position, value in zip(positions, values, strict=True):
+            try:
+                kept.append((_head.decode(value), position))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self._unreadable.append((partition, position))
+        return [head for head, _ in kept], [position for _, position in kept]
+
+
+_COLUMNS = ("partition", "position", "event_id", "subject", "cause", "kind", "source", "sequence")
+NO_TEXTS: Texts = np.empty(0, dtype="S1")
+NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
+_NO_NUMBERS: Numbers = np.empty(0, dtype=np.int64)
+_EMPTY: dict[str, npt.NDArray[np.generic]] = {
+    name: NO_TEXTS if name in ("event_id", "subject", "cause") else _NO_NUMBERS for name in _COLUMNS
+}
+
+
+def column(texts: Sequence[str]) -> Texts:
+    """Texts as one array of UTF-8."""
+    joined = "\n".join(texts)
+    width = len(texts[0]) if texts else 0
+    if len(joined) == len(texts) * (width + 1) - 1 and joined.isascii() and all(len(text) == width for text in texts):
+        return split(joined.encode(), len(texts))
+    return np.array([text.encode() for text in texts], dtype=np.bytes_) if texts else NO_TEXTS
+
+
+def split(joined: bytes, number: int) -> Texts:
+    """`number` texts that were joined by line feeds, as one array; fast when all are of one length."""
+    if number == 0:
+        return NO_TEXTS
+    width = (len(joined) + 1) // number - 1
+    if width > 0 and len(joined) == number * (width + 1) - 1:
+        table = np.frombuffer(joined + b"\n", dtype=np.uint8).reshape(number, width + 1)
+        if bool((table[:, width] == 10).all()) and int((table == 10).sum()) == number:
+            return np.ascontiguousarray(table[:, :width]).view(f"S{width}").reshape(number)
+    return np.array(joined.split(b"\n"), dtype=np.bytes_)
+
+
+def joined_texts(parts: Sequence[Texts]) -> Texts:
+    """Several columns one after another."""
+    return np.concatenate(parts) if parts else NO_TEXTS
+
+
+def keys(texts: Texts) -> Keys:
+    """A 64-bit key of each text: equal texts have equal keys, and among a million others two meet once in 10^7 runs.
+
+    Multiply-and-shift over eight bytes at a time.
+    """
+    width = max(_WORD, -(-texts.dtype.itemsize // _WORD) * _WORD)
+    words = np.ascontiguousarray(texts.astype(f"S{width}")).view(np.uint64).reshape(len(texts), width // _WORD)
+    mixed = np.full(len(texts), _MIX[1], dtype=np.uint64)
+    for at in range(words.shape[1]):
+        word = words[:, at]
+        some = word != 0  # padding adds nothing, so that a text has one key in columns of any width
+        mixed = np.where(some, _stirred(mixed ^ word), mixed)
+    return mixed
+
+
+def _stirred(mixed: Keys) -> Keys:
+    once = mixed * _MIX[0]
+    once ^= once >> np.uint64(29)
+    once *= _MIX[1]
+    return np.asarray(once ^ (once >> np.uint64(32)), dtype=np.uint64)
+
+
+def paired(one: Keys, other: npt.NDArray[np.integer]) -> Keys:
+    """A key of each pair of a key and a number."""
+    return _stirred(one ^ (other.astype(np.uint64) + np.uint64(1)) * _MIX[1])
+
+
+def missing(wanted: Keys, there: Keys) -> Mask:
+    """Which of `wanted` are not in `there`."""
+    if len(there) == 0:
+        return np.ones(len(wanted), dtype=np.bool_)
+    ordered = np.sort(there)
+    if len(wanted) == len(ordered) and np.array_equal(np.sort(wanted), ordered):
+        return np.zeros(len(wanted), dtype=np.bool_)
+    at = np.searchsorted(ordered, wanted)
+    at[at == len(ordered)] = 0
+    return np.asarray(ordered[at] != wanted, dtype=np.bool_)
+
+
+def first_occurrences(found: Keys) -> Mask:
+    """Which are the first of their key."""
+    first = np.zeros(len(found), dtype=np.bool_)
+    if len(found):
+        ordered = np.sort(found)
+        if bool((ordered[1:] != ordered[:-1]).all()):
+            first[:] = True
+        else:
+            first[np.unique(found, return_index=True)[1]] = True
+    return first
+
+
+def texts_of(column_: Texts, most: int) -> list[str]:
+    """The first texts of a column, for a person to read."""
+    return [bytes(text).decode(errors="replace") for text in column_[:most]]

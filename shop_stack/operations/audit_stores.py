@@ -1,0 +1,258 @@
+"""The auditor's read-only handle on every store: one snapshot each, and the rows that the invariants take.
+
+Only the auditor reads stores that are not its own (an import contract names it); it goes past the services' modules,
+so that their mistakes are not its own. A table that is not there has no rows.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from shop_stack.errors import ShopfloorError
+from shop_stack.events import StockLevelChanged, StockReceived
+from shop_stack.operations.audit import AccountRow, CaptureRow, KeyRow, OrderRow
+from shop_stack.operations.audit_columns import NO_TEXTS, Texts, joined_texts, split
+from shop_stack.operations.audit_operators import ActionRow, AuditRow
+from shop_stack.operations.audit_stock import LevelRow, ReservationRow, StockChange
+from shop_stack.operations.audit_streams import Outgoing
+
+_AT_ONCE = 20_000
+_MAPPED = 1 << 40
+
+
+class BookUnreadable(ShopfloorError):
+    """A store cannot be read; the message names it."""
+
+
+class _Promised(msgspec.Struct):
+    order_id: str | None = None
+
+
+class _Line(msgspec.Struct):
+    product_id: str
+    quantity: int
+
+
+class _Units(msgspec.Struct):
+    product_id: str = ""
+    quantity: int | None = None
+    available: int = 0
+    reserved: int = 0
+    sold: int = 0
+
+
+class _StockEvent(msgspec.Struct):
+    data: _Units
+
+
+class _Correlated(msgspec.Struct):
+    correlationid: str | None = None
+
+
+class _Action(msgspec.Struct):
+    action_id: str
+    kind: str
+    group: str
+    state: str
+    actor: str
+    replicas: int | None = None
+
+
+_promised = msgspec.json.Decoder(_Promised)
+_lines = msgspec.json.Decoder(list[_Line])
+_stock_events = msgspec.json.Decoder(list[_StockEvent])
+_correlated = msgspec.json.Decoder(_Correlated)
+_action = msgspec.json.Decoder(_Action)
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """A read-only connection with its snapshot taken; an empty database when there is no file.
+
+    Raises BookUnreadable.
+    """
+    if not path.exists():
+        return sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        uri = f"file:{quote(str(path))}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA mmap_size={_MAPPED}")
+        take_snapshot(connection)
+    except sqlite3.Error as error:
+        raise BookUnreadable(f"{path} cannot be audited: {error}; look at the file") from error
+    return connection
+
+
+def take_snapshot(connection: sqlite3.Connection) -> None:
+    """Hold the connection to what is committed now, until it is closed or told so again."""
+    if connection.in_transaction:
+        connection.execute("COMMIT")
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _rows(connection: sqlite3.Connection, table: str, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
+    return iter(connection.execute(sql, values)) if there else iter(())
+
+
+def read_orders(orders: sqlite3.Connection, watermark_us: int) -> dict[str, OrderRow]:
+    """All orders by id; `moved_us` is when the last event was committed if that was at the watermark or later.
+
+    Else when it was placed; microseconds since 1970.
+    """
+    moved = _recently_moved(orders, watermark_us)
+    sql = "SELECT order_id, state, total_minor, placed_us, placed_us FROM orders"
+    found = {row[0]: OrderRow._make(row) for row in _rows(orders, "orders", sql)}
+    for order_id in moved.keys() & found.keys():
+        found[order_id] = found[order_id]._replace(moved_us=moved[order_id])
+    return found
+
+
+def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]:
+    moved: dict[str, int] = {}
+    sql = "SELECT aggregateid, created FROM outbox ORDER BY ordinal DESC"
+    for order_id, created in _rows(orders, "outbox", sql):
+        if created < since_us:
+            break
+        moved.setdefault(order_id, created)
+    return moved
+
+
+def read_keys(orders: sqlite3.Connection) -> Iterator[KeyRow]:
+    """The idempotency keys of checkouts."""
+    sql = "SELECT subject, key, status, at, answer FROM idempotency_keys WHERE method = 'POST' AND path = '/v1/orders'"
+    for subject, key, status, at, answer in _rows(orders, "idempotency_keys", sql):
+        yield KeyRow(subject, key, status, _order_promised(answer), at)
+
+
+def _order_promised(answer: bytes) -> str | None:
+    try:
+        return _promised.decode(answer).order_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def read_accounts(ledger: sqlite3.Connection) -> dict[str, AccountRow]:
+    """The provider's accounts by order."""
+    sql = "SELECT order_id, state, authorised_minor, captured_minor, refunded_minor FROM accounts"
+    return {row[0]: AccountRow._make(row) for row in _rows(ledger, "accounts", sql)}
+
+
+def read_captures(ledger: sqlite3.Connection) -> Iterator[CaptureRow]:
+    """The captures that the provider approved, one a key."""
+    sql = "SELECT order_id, key, amount_minor FROM answers WHERE step = 'capture' AND status = 200"
+    return map(CaptureRow._make, _rows(ledger, "answers", sql))
+
+
+def read_payments(payments: sqlite3.Connection) -> dict[str, tuple[str, int]]:
+    """(state, amount in minor units) by order."""
+    sql = "SELECT order_id, state, amount_minor FROM payments"
+    return {order_id: (state, amount) for order_id, state, amount in _rows(payments, "payments", sql)}
+
+
+def read_shipments(shipping: sqlite3.Connection) -> dict[str, str]:
+    """The parcels' states by order."""
+    return dict(_rows(shipping, "shipments", "SELECT order_id, state FROM shipments"))
+
+
+def read_reservation_states(inventory: sqlite3.Connection) -> dict[str, str]:
+    """The reservations' states by order."""
+    return dict(_rows(inventory, "reservations", "SELECT order_id, state FROM reservations"))
+
+
+def read_reservations(inventory: sqlite3.Connection) -> Iterator[ReservationRow]:
+    """The reservations that hold or have sold something."""
+    sql = "SELECT order_id, state, lines FROM reservations WHERE state IN ('reserved', 'sold')"
+    for order_id, state, lines in _rows(inventory, "reservations", sql):
+        units = [(line.product_id, line.quantity) for line in _lines.decode(lines)]
+        yield ReservationRow(order_id, state, units)
+
+
+def read_levels(inventory: sqlite3.Connection) -> list[LevelRow]:
+    """The stock items."""
+    sql = "SELECT product_id, available, reserved, sold FROM stock_items"
+    return [LevelRow._make(row) for row in _rows(inventory, "stock_items", sql)]
+
+
+def read_stock_changes(inventory: sqlite3.Connection) -> Iterator[StockChange]:
+    """The events of stock items in the order of their commits."""
+    sql = "SELECT payload FROM outbox WHERE type IN (?, ?) ORDER BY ordinal"
+    cursor = _rows(inventory, "outbox", sql, (StockReceived.type, StockLevelChanged.type))
+    while payloads := [payload for (payload,), _ in zip(cursor, range(1000), strict=False)]:
+        for event in _stock_events.decode(b"[" + b",".join(payloads) + b"]"):
+            units = event.data
+            yield StockChange(units.product_id, units.quantity, units.available, units.reserved, units.sold)
+
+
+def read_outbox(store: sqlite3.Connection, column: str = "id") -> dict[str, Outgoing]:
+    """The event ids of an outbox by topic; `column` names its id."""
+    published: dict[str, list[Texts]] = {}
+    pending: dict[str, list[Texts]] = {}
+    last = next(_rows(store, "outbox", "SELECT max(ordinal) FROM outbox"), (None,))[0] or 0
+    sql = (
+        f"SELECT topic, published IS NULL, count(*), CAST(group_concat({column}, char(10)) AS BLOB) FROM outbox "  # noqa: S608
+        "WHERE ordinal > ? AND ordinal <= ? GROUP BY 1, 2"
+    )
+    for begin in range(0, last, _AT_ONCE):
+        for topic, waits, number, ids in _rows(store, "outbox", sql, (begin, begin + _AT_ONCE)):
+            (pending if waits else published).setdefault(topic, []).append(split(ids, number))
+    return {
+        topic: Outgoing(joined_texts(published.get(topic, [])), joined_texts(pending.get(topic, [])))
+        for topic in published.keys() | pending.keys()
+    }
+
+
+def oldest_unpublished(store: sqlite3.Connection) -> int | None:
+    """When the oldest event was written that is not marked as published; microseconds since 1970."""
+    created = next(_rows(store, "outbox", "SELECT min(created) FROM outbox WHERE published IS NULL"), (None,))[0]
+    return int(created) if created is not None else None
+
+
+def read_inbox(store: sqlite3.Connection, consumer: str) -> Texts:
+    """The ids that a consumer has handled."""
+    parts: list[Texts] = []
+    last = ""
+    sql = (
+        "SELECT count(*), max(event_id), CAST(group_concat(event_id, char(10)) AS BLOB) FROM "
+        "(SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT ?)"
+    )
+    while True:
+        number, newest, ids = next(_rows(store, "inbox", sql, (consumer, last, _AT_ONCE)), (0, "", b""))
+        if number == 0:
+            return joined_texts(parts)
+        parts.append(split(ids, number))
+        last = newest
+
+
+def read_parked(store: sqlite3.Connection, consumer: str) -> tuple[Texts, set[str]]:
+    """The ids that a consumer keeps for later, and the aggregates and orders that are behind them."""
+    ids: list[str] = []
+    behind: set[str] = set()
+    sql = "SELECT event_id, aggregate, value FROM stopped_aggregates WHERE consumer = ?"
+    for event_id, aggregate, value in _rows(store, "stopped_aggregates", sql, (consumer,)):
+        ids.append(event_id)
+        behind.add(aggregate)
+        try:
+            correlation = _correlated.decode(value).correlationid
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        behind |= {correlation} if correlation is not None else set()
+    return (np.array([one.encode() for one in ids], dtype=np.bytes_) if ids else NO_TEXTS), behind
+
+
+def read_actions(operations: sqlite3.Connection) -> list[ActionRow]:
+    """The operators' actions in the order of their requests."""
+    rows = _rows(operations, "actions", "SELECT view FROM actions ORDER BY requested, action_id")
+    views = [_action.decode(view) for (view,) in rows]
+    return [ActionRow(v.action_id, v.kind, v.group, v.state, v.actor, v.replicas) for v in views]
+
+
+def read_audit(operations: sqlite3.Connection) -> list[AuditRow]:
+    """Operations' audit chain."""
+    sql = "SELECT number, at, actor, did, previous, hash FROM audit ORDER BY number"
+    return [AuditRow._make(row) for row in _rows(operations, "audit", sql)]

@@ -1,0 +1,292 @@
+"""The audit's parts, each on snapshots of its own, so that two processes can share them.
+
+Sound while the shop runs, by the order of reading: the log's ends and the groups' positions are fixed first, then the
+stores' snapshots are taken, then the log is read up to its ends after that. So what the fixed positions cover must be
+in the stores, and what the stores say was sent must be in the log.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from shop_stack.events import ActionRequested, AuditAdvanced, IncidentOpened, IncidentResolved
+from shop_stack.events.topics import ACTIONS, INCIDENTS, TOPICS
+from shop_stack.ids import uuid7
+from shop_stack.moments import moment
+from shop_stack.operations import audit, audit_operators, audit_stock, audit_streams
+from shop_stack.operations import audit_stores as stores
+from shop_stack.operations.audit import Excuses, Invariant, Watermark
+from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, keys
+from shop_stack.operations.audit_log import LogRows, Positions, read_topic
+from shop_stack.operations.audit_streams import Outgoing, Subscription
+
+_MARGIN = timedelta(days=1)
+
+
+class Books(Protocol):
+    """Where the books lie. Each call opens a new read-only handle, with its snapshot taken."""
+
+    def store(self, service: str) -> sqlite3.Connection: ...
+
+    def ledger(self) -> sqlite3.Connection: ...
+
+    def operations(self) -> sqlite3.Connection: ...
+
+    def log(self) -> LogRows: ...
+
+
+class Consumer(msgspec.Struct, frozen=True):
+    """A service's subscription: CloudEvents types by topic, and what its group had committed at first."""
+
+    name: str
+    kinds: dict[str, frozenset[str]]
+    committed: Positions
+    kept: timedelta | None = None
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What every part must know: the fixed ends, who publishes, how far it is settled, and what is explained.
+
+    `sources` are the CloudEvents sources that have an outbox.
+    """
+
+    watermark: Watermark
+    excuses: Excuses
+    ends: Positions
+    sources: list[str]
+    step_deadline_s: float
+    delivery_s: float
+
+
+class Streams(msgspec.Struct, frozen=True):
+    """One process's share of the events: topics, the stores that publish on them, and who follows them.
+
+    `common` topics, on which several stores publish, are only held against the inboxes here.
+    """
+
+    topics: list[str]
+    common: list[str]
+    stores: list[str]
+    consumers: list[Consumer]
+
+
+class Found(NamedTuple):
+    """What a share found; the outbox rows of other topics; the keys of its events; and of each consumer how many
+    events it has handled, and which of them are not in this share.
+    """
+
+    invariants: list[Invariant]
+    elsewhere: dict[str, list[Outgoing]]
+    seen: Keys
+    handled: dict[str, tuple[int, Texts]]
+
+
+@contextmanager
+def _opened(books: Books, names: Iterable[str]) -> Iterator[dict[str, sqlite3.Connection]]:
+    handles = {name: books.store(name) for name in names}
+    try:
+        yield handles
+    finally:
+        for handle in handles.values():
+            handle.close()
+
+
+def audit_orders(books: Books, frame: Frame) -> list[Invariant]:
+    """Orders, money, parcels and requests; orders are read first, so that the others are at least as far."""
+    excuses, watermark = frame.excuses, frame.watermark
+    with _opened(books, ("orders", "payments", "inventory", "shipping")) as opened, closing(books.ledger()) as ledger:
+        orders = stores.read_orders(opened["orders"], watermark.at_us)
+        reservations = stores.read_reservation_states(opened["inventory"])
+        accounts, shipments = stores.read_accounts(ledger), stores.read_shipments(opened["shipping"])
+        payments = stores.read_payments(opened["payments"])
+        keys_kept_us = watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
+        of_keys = audit.one_key_one_order(orders.values(), stores.read_keys(opened["orders"]), keys_kept_us, excuses)
+        known = _with_younger(books, orders, watermark, [reservations, accounts, shipments])
+        return [
+            audit.orders_reach_an_end(orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses),
+            of_keys,
+            audit.captured_at_most_once(stores.read_captures(ledger), excuses),
+            audit.money_equals_orders(known, accounts, watermark, excuses),
+            audit.money_sums_agree(known, accounts, payments, excuses),
+            audit.failures_leave_nothing(known, reservations, accounts, shipments, excuses),
+            audit.completed_orders_are_whole(known, reservations, shipments, watermark, excuses),
+        ]
+
+
+_KEYS_SURELY_KEPT = timedelta(hours=23)
+
+
+def _with_younger(
+    books: Books, orders: dict[str, audit.OrderRow], watermark: Watermark, others: list[Mapping[str, object]]
+) -> dict[str, audit.OrderRow]:
+    """The orders, with those that were placed while the others' books were read."""
+    if not any(other.keys() - orders.keys() for other in others):
+        return orders
+    with _opened(books, ("orders",)) as again:
+        now = stores.read_orders(again["orders"], watermark.at_us)
+    return {**{name: row for name, row in now.items() if name not in orders}, **orders}
+
+
+def audit_stock_levels(books: Books, frame: Frame) -> list[Invariant]:
+    """Stock, all from one snapshot of inventory's store."""
+    with _opened(books, ("inventory",)) as opened:
+        inventory = opened["inventory"]
+        history = audit_stock.stock_history(stores.read_stock_changes(inventory))
+        levels = stores.read_levels(inventory)
+        reservations = stores.read_reservations(inventory)
+        return [
+            audit_stock.stock_never_negative(history, levels, frame.excuses),
+            audit_stock.stock_adds_up(history, levels, reservations, frame.excuses),
+        ]
+
+
+def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
+    """Outboxes, log and inboxes of some topics."""
+    names = {*share.stores, *(consumer.name for consumer in share.consumers)}
+    with _opened(books, sorted(names)) as opened, closing(books.log()) as log:
+        topics = [*share.topics, *share.common]
+        ends = {topic: log.ends(topic) for topic in topics}  # after the snapshots
+        outgoing: dict[str, list[Outgoing]] = {}
+        for name in share.stores:
+            for topic, rows in stores.read_outbox(opened[name]).items():
+                outgoing.setdefault(topic, []).append(rows)
+        inboxes = [_inbox(opened[one.name], one, frame) for one in share.consumers]
+        found = [audit_streams.handled_once(one.consumer.name, one.ids, one.parked) for one in inboxes]
+        seen: list[Keys] = [NO_KEYS]
+        handled = partial(_handled, books, [one.consumer.name for one in inboxes], share.stores)
+        for topic in topics:
+            records = read_topic(log, topic, ends[topic])
+            seen.append(keys(records.event_id))
+            if topic in share.topics:
+                found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
+            found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
+    every = np.concatenate(seen)
+    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.since) for one in inboxes}
+    counts = {one.consumer.name: (len(one.ids), gone[one.consumer.name]) for one in inboxes}
+    return Found(audit.merged(found), outgoing, every, counts)
+
+
+class _Inbox(NamedTuple):
+    consumer: Consumer
+    ids: Texts
+    parked: Texts
+    since: bytes
+
+    def held_against(self, records: Records, frame: Frame) -> Invariant:
+        """Whether it has what the log has for it."""
+        kinds, committed = self.consumer.kinds[records.topic], self.consumer.committed.get(records.topic, {})
+        mine = Subscription(self.consumer.name, kinds, committed, self.ids, self.parked, self.since)
+        return audit_streams.subscribed_events_handled(records, mine, frame.excuses)
+
+
+def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
+    parked = stores.read_parked(store, consumer.name)[0]
+    return _Inbox(consumer, stores.read_inbox(store, consumer.name), parked, _since(frame, consumer.kept))
+
+
+def _handled(books: Books, *names: Iterable[str]) -> Keys:
+    """The keys of all that these services have handled."""
+    services = sorted({name for some in names for name in some})
+    with _opened(books, services) as opened:
+        return np.concatenate([NO_KEYS, *(keys(stores.read_inbox(opened[name], name)) for name in services)])
+
+
+def nothing_handled() -> Keys:
+    """For topics on which no aggregate is told of."""
+    return NO_KEYS
+
+
+def audit_topic(records: Records, outgoing: Outgoing, frame: Frame, handled: Callable[[], Keys]) -> list[Invariant]:
+    """One topic against its outboxes, and by itself; `handled` answers the keys of the ids in the inboxes."""
+    retention = TOPICS[records.topic].retention_days
+    since = _since(frame, timedelta(days=retention) - _MARGIN if retention is not None else None)
+    judged = frame.ends.get(records.topic, {})
+    strict = frame.watermark.strict
+    return [
+        audit_streams.outboxes_equal_log(records, outgoing, frame.sources, judged, strict, since, frame.excuses),
+        audit_streams.sequences_gapless(records, frame.sources, frame.excuses),
+        audit_streams.one_event_per_version(records, frame.sources, frame.excuses),
+        audit_streams.one_effect_per_event(records, frame.sources, handled, frame.excuses),
+    ]
+
+
+def audit_operations(books: Books, desired: Mapping[str, int]) -> tuple[list[Invariant], dict[str, Outgoing]]:
+    """Operators' actions and their records, and operations' outbox by topic."""
+    with closing(books.log()) as log:
+        heads = published_heads(read_values(log, ACTIONS.name, log.ends(ACTIONS.name)))
+    with closing(books.operations()) as operations:
+        actions, chain = stores.read_actions(operations), stores.read_audit(operations)
+        sent = stores.read_outbox(operations, "event_id")
+    return [
+        audit_operators.actions_recorded_once(actions, chain),
+        audit_operators.audit_chain_whole(chain, heads),
+        audit_operators.replicas_as_asked(actions, desired),
+    ], sent
+
+
+class _Wire(msgspec.Struct):
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Named(msgspec.Struct):
+    incident_id: str = ""
+    subject: str | None = None
+    audit_head: str | None = None
+
+
+_wire = msgspec.json.Decoder(_Wire)
+_named = msgspec.json.Decoder(_Named)
+
+
+def read_values(log: LogRows, topic: str, ends: dict[int, int]) -> Iterator[tuple[str, _Named]]:
+    """The types of a topic's events, and what incidents and actions have in their data."""
+    for partition, start in sorted(log.starts(topic).items()):
+        for chunk in log.chunks(topic, partition, start, ends.get(partition, start)):
+            for value in chunk.values:
+                try:
+                    wire = _wire.decode(value)
+                    yield wire.type, _named.decode(wire.data)
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    continue
+
+
+def published_heads(events: Iterable[tuple[str, _Named]]) -> list[str]:
+    """The heads of the audit chain that were published, with actions and by themselves."""
+    telling = (ActionRequested.type, AuditAdvanced.type)
+    return [named.audit_head for kind, named in events if kind in telling and named.audit_head]
+
+
+def open_incidents(log: LogRows) -> frozenset[str]:
+    """What open incidents are about."""
+    about: dict[str, str] = {}
+    for kind, named in read_values(log, INCIDENTS.name, log.ends(INCIDENTS.name)):
+        if kind == IncidentOpened.type and named.subject is not None:
+            about[named.incident_id] = named.subject
+        elif kind == IncidentResolved.type:
+            about.pop(named.incident_id, None)
+    return frozenset(about.values())
+
+
+def together(parts: Sequence[Outgoing]) -> Outgoing:
+    """The rows of several outboxes."""
+    if not parts:
+        return Outgoing()
+    return Outgoing(np.concatenate([p.published for p in parts]), np.concatenate([p.pending for p in parts]))
+
+
+def _since(frame: Frame, kept: timedelta | None) -> bytes:
+    """The smallest event id that was made within this time; empty for ever."""
+    if kept is None:
+        return b""
+    return uuid7(moment(frame.watermark.now_us) - kept, bytes(10)).encode()
+
+
+def _microseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
