@@ -43,10 +43,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Waiting:
-    """The records of an aggregate whose first one failed, and when to try it again."""
+    """The records of an aggregate whose first one failed, and when to try it again.
+
+    `failures` counts those of its `attempts` that did not fail for a passing reason.
+    """
 
     queue: list[Arrival]
     attempts: int = 0
+    failures: int = 0
     due: float = 0.0
     error: str = ""
 
@@ -249,7 +253,8 @@ class Delivery:
         waiting.error = f"{type(error).__name__}: {error}"
         waiting.attempts += 1
         passing = self._is_passing(error) or isinstance(error, LogUnavailable | MeshError)
-        if not passing and (waiting.attempts >= ATTEMPTS or isinstance(error, BadEvent)):
+        waiting.failures += not passing
+        if not passing and (waiting.failures >= ATTEMPTS or isinstance(error, BadEvent)):
             self._stop_aggregate(arrival.aggregate, waiting)
             return
         delay = min(5.0, 0.02 * 4 ** min(waiting.attempts - 1, 5)) * random.uniform(0.5, 1.0)
@@ -300,7 +305,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - delivery's boundary: it waits on, or stops its aggregate
             self._defer(first, error)
             return False
-        waiting.attempts = 0
+        waiting.attempts = waiting.failures = 0
         return True
 
     def _drop_revoked(self, consumer: Consumer) -> None:
@@ -327,6 +332,7 @@ class Delivery:
         positions = self._safe_positions()
         changed = {where: position for where, position in positions.items() if self._committed.get(where) != position}
         if not changed:
+            self._committed = positions  # partitions may have gone; else they would count as uncommitted for ever
             return
         self._committed_at = time.monotonic()
         try:
