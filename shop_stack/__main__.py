@@ -20,10 +20,12 @@ _COMMANDS = (
     "scale",
     "logs",
     "journey",
+    "customer",
     "dead-letters",
     "audit",
     "load",
     "import",
+    "chaos",
 )
 _EXAMPLES = """examples:
   shopfloor up --demo                 the shop with a past, live shoppers and the dashboard

@@ -74,6 +74,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes: int = 262144
 
 
+class Operating(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How operators' actions are held back: a process group is scaled again only so many seconds after the last time.
+
+    An operator may force it.
+    """
+
+    cooldown_s: float = 10.0
+
+
 class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole stack; `services` in the order in which screens show them."""
 
@@ -85,6 +94,7 @@ class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     provider: Provider = Provider()
     traffic: Traffic = Traffic()
     limits: Limits = Limits()
+    operating: Operating = Operating()
 
     def service(self, name: str) -> ServiceSpec:
         """The service of that name; raises SettingError naming those there are."""

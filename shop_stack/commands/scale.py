@@ -15,7 +15,8 @@ APPLY_S = 120.0
 VERDICT_S = 150.0
 _EXAMPLES = """  shopfloor scale orders 3 --reason "p95 above its objective"
   shopfloor scale orders 3 --verdict     wait a minute more and say whether it helped
-  shopfloor scale payments 0 --yes       0 replicas need this second confirmation"""
+  shopfloor scale payments 0 --yes       0 replicas need this second confirmation
+  shopfloor scale orders 1 --force       again, although it was scaled only seconds ago"""
 
 
 def add(subparsers: Subparsers) -> None:
@@ -25,6 +26,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("replicas", type=int)
     parser.add_argument("--reason", help="kept with the action (default: by hand, by your user name)")
     parser.add_argument("--yes", action="store_true", help="confirm 0 replicas")
+    parser.add_argument("--force", action="store_true", help="do not wait out the rest after the last scaling")
     parser.add_argument("--verdict", action="store_true", help="wait for the measured effect")
     takes_json(parser)
 
@@ -37,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         promise = operations.expectation(arguments.service, arguments.replicas)
         if not arguments.json:
             print(promise.words)
-        action_id = operations.scale(arguments.service, arguments.replicas, reason, confirm_zero=arguments.yes)
+        action_id = operations.scale(
+            arguments.service, arguments.replicas, reason, confirm_zero=arguments.yes, force=arguments.force
+        )
         action = _wait(operations, action_id, ("applied", "measured", "failed"), APPLY_S)
         if arguments.verdict and action.state == "applied":
             action = _wait(operations, action_id, ("measured", "failed"), VERDICT_S)

@@ -60,6 +60,18 @@ class ActionRequested(Event, frozen=True, kw_only=True):
     audit_head: str | None = None
 
 
+class AuditAdvanced(Event, frozen=True, kw_only=True):
+    """Operations' audit chain got its record `number`: `audit_head` is the chain's hash from then on.
+
+    What is kept of the chain in operations' own store can be held against this, and its cut-off end is noticed.
+    """
+
+    type = "ops.audit.advanced.v1"
+    topic = ACTIONS
+    number: int
+    audit_head: str
+
+
 class ActionApplied(Event, frozen=True, kw_only=True):
     """The runtime did what was asked: all replicas are as desired."""
 

@@ -1,7 +1,9 @@
 """The rules of operators' actions: bounds, what a scaling promises, and the verdict on what it did."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shop_stack.errors import ActionRefused
 from shop_stack.events import Effect
@@ -24,6 +26,7 @@ class Target:
     """What an action addresses: the service named, its process group, and every service of that group.
 
     `load` is the group's work in replicas' worth: the sum of request rate over replica capacity; `lag` is in events.
+    `rests_s` is how long the group is to be left alone after it was scaled last, so that the effect shows.
     """
 
     service: ServiceSpec
@@ -33,6 +36,7 @@ class Target:
     load: float
     p95_ms: float | None
     lag: int = 0
+    rests_s: float = 0.0
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -46,15 +50,27 @@ class Target:
         return [spec.name for spec in self.services if spec.name != self.service.name]
 
 
-def refusal(target: Target, replicas: int) -> str | None:
-    """Why this number of replicas is not accepted; None when it is (0 needs a second confirmation)."""
+def refusal(target: Target, replicas: int, *, force: bool = False) -> str | None:
+    """Why this number of replicas is not accepted; None when it is (0 needs a second confirmation).
+
+    `force` passes over the time to rest, and over nothing else.
+    """
     least, most = target.bounds
     name = target.service.name
     if replicas < 0 or (replicas != 0 and not least <= replicas <= most):
         return f"{name} may have {least} to {most} replicas, not {replicas}; the bounds are in stack.toml"
     if replicas == target.replicas:
         return f"{name} is at {replicas} replicas already"
+    if target.rests_s > 0 and not force:
+        return f"{name} was scaled just now; wait {math.ceil(target.rests_s)} s more and see what it did, or force it"
     return None
+
+
+def rest_s(last_scaled: datetime | None, now: datetime, cooldown_s: float) -> float:
+    """Seconds for which a group that was scaled then is still to be left alone; 0 when it may be scaled."""
+    if last_scaled is None:
+        return 0.0
+    return max(0.0, cooldown_s - (now - last_scaled).total_seconds())
 
 
 def check_reason(reason: str) -> str:
@@ -67,9 +83,9 @@ def check_reason(reason: str) -> str:
     return said
 
 
-def check_scale(target: Target, replicas: int, *, confirm_zero: bool) -> None:
+def check_scale(target: Target, replicas: int, *, confirm_zero: bool, force: bool = False) -> None:
     """Raise ActionRefused unless this scaling may be done."""
-    refused = refusal(target, replicas)
+    refused = refusal(target, replicas, force=force)
     if refused:
         raise ActionRefused(refused)
     if replicas == 0 and not confirm_zero:

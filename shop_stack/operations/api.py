@@ -26,6 +26,7 @@ from shop_stack.errors import (
     SettingError,
     ShopfloorError,
 )
+from shop_stack.listening import listen_on
 from shop_stack.operations.engine import Engine, build
 from shop_stack.operations.model import (
     Accepted,
@@ -44,6 +45,7 @@ from shop_stack.operations.model import (
     StackView,
     WhoAmI,
 )
+from shop_stack.operations.people_api import people_routes
 from shop_stack.operations.tail import BACKLOG, Filter, server_sent
 from shop_stack.runtime import lifeline
 from shop_stack.runtime.client import SupervisorRuntime
@@ -99,6 +101,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
             *_record_routes(engine, see, act),
             *_action_routes(engine, act),
             *_dead_letter_routes(engine, see, act),
+            *people_routes(engine.people, [may("manager", verifier)], [may("admin", verifier)]),
             _events_route(engine, see),
         ],
         exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
@@ -262,7 +265,7 @@ def run_operations(settings: Settings, channel: Connection) -> None:
     """
     lifeline.follow(channel.fileno())
     engine = build(settings, SupervisorRuntime(settings.home))
-    listener = _listen(settings.bind, settings.ports.get("operations", 0))
+    listener = listen_on(settings.bind, settings.ports.get("operations", 0), "operations")
     engine.start()
     try:
         app = make_app(engine, Verifier(settings.home, "operators"), lambda: channel.send(("ready", True)))
@@ -284,15 +287,3 @@ def serve(app: Litestar, listener: socket.socket) -> None:
         timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise SettingError(f"operations cannot listen on {host}:{port} ({error.strerror}); free the port") from error
-    listener.listen(128)
-    return listener

@@ -29,6 +29,14 @@ from shop_stack.operations.model import (
     TailEvent,
     WhoAmI,
 )
+from shop_stack.operations.people_model import (
+    Because,
+    ErasureView,
+    PersonErasureRequest,
+    PersonExportRequest,
+    PersonFindRequest,
+    PersonFound,
+)
 
 T = TypeVar("T")
 _skipped = msgspec.json.Decoder(Skipped)
@@ -60,9 +68,11 @@ class OperationsClient:
         """What scaling `service` to `replicas` would do; `refused` says why it would not be accepted."""
         return self._get(f"{_service(service)}/expectation", Expectation, {"replicas": replicas})
 
-    def scale(self, service: str, replicas: int, reason: str, *, confirm_zero: bool = False) -> str:
-        """Ask for a number of replicas and return the action's id at once."""
-        request = ScaleRequest(replicas=replicas, reason=reason, confirm_zero=confirm_zero)
+    def scale(
+        self, service: str, replicas: int, reason: str, *, confirm_zero: bool = False, force: bool = False
+    ) -> str:
+        """Ask for a number of replicas and return the action's id at once; `force` passes over the time to rest."""
+        request = ScaleRequest(replicas=replicas, reason=reason, confirm_zero=confirm_zero, force=force)
         return self._post(f"{_service(service)}/scale", Accepted, request).action_id
 
     def restart(self, service: str, reason: str, *, replica: str | None = None) -> str:
@@ -103,6 +113,22 @@ class OperationsClient:
     def replay(self, request: ReplayRequest) -> ReplayPreview:
         """What a replay would try; with `dry_run` false it is begun, and `action_id` leads to its outcome."""
         return self._post("/ops/v1/dead-letters/replay", ReplayPreview, request)
+
+    def find_person(self, email: str, because: Because) -> str:
+        """The id of the person who has this e-mail; for administrators, as are the next two."""
+        return self._post("/ops/v1/customers/find", PersonFound, PersonFindRequest(email, because)).customer_id
+
+    def export_person(self, customer_id: str, because: Because) -> dict[str, Any]:
+        """All that the shop knows of a person."""
+        return self._post(f"{_person(customer_id)}/export", dict[str, Any], PersonExportRequest(because))
+
+    def erase_person(self, customer_id: str, because: Because, *, confirm: bool) -> ErasureView:
+        """Begin to erase a person; it cannot be undone, hence the confirmation."""
+        return self._post(f"{_person(customer_id)}/erasure", ErasureView, PersonErasureRequest(because, confirm))
+
+    def erasure(self, customer_id: str) -> ErasureView:
+        """How far a person's erasure is, and what was erased where; for managers."""
+        return self._get(f"{_person(customer_id)}/erasure", ErasureView)
 
     def logs(self, service: str, lines: int = 200, *, replica: str | None = None) -> list[str]:
         """The last lines of a service's (or part's) log, oldest first; untrusted text."""
@@ -167,6 +193,10 @@ class OperationsClient:
 
 def _service(name: str) -> str:
     return f"/ops/v1/services/{quote(name, safe='')}"
+
+
+def _person(customer_id: str) -> str:
+    return f"/ops/v1/customers/{quote(customer_id, safe='')}"
 
 
 def _silent(http: httpx.Client, error: httpx.HTTPError) -> NotRunning:

@@ -18,6 +18,7 @@ from shop_stack.operations.incidents import Incidents
 from shop_stack.operations.journeys import Step, ask_analytics, assemble, is_over, read_log
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import ActionView, GroupLag, Journey
+from shop_stack.operations.people import People
 from shop_stack.operations.performing import Performer
 from shop_stack.operations.projection import Projection
 from shop_stack.operations.replaying import DeadLetters
@@ -45,6 +46,7 @@ class Engine:
     views: Views
     tail: Tail
     dead_letters: DeadLetters
+    people: People
 
     def start(self) -> None:
         """Begin to sample and publish, and take up what was under way."""
@@ -135,7 +137,9 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     sampler.afterwards(incidents.watch, performer.measure_due)
     views = Views(settings, stack, topology, history, projection, link)
     tail = Tail(link.log)
-    return Engine(settings, stack, runtime, store, link, sampler, performer, incidents, views, tail, dead_letters)
+    people = People(topology, runtime, store, link.wake)
+    made = (settings, stack, runtime, store, link, sampler, performer, incidents, views, tail, dead_letters, people)
+    return Engine(*made)
 
 
 def _open(settings: Settings, stack: Stack, topology: Topology, history: History) -> EventLog:

@@ -99,11 +99,15 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScaleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /ops/v1/services/{service_name}/scale. `confirm_zero` is the second confirmation for 0 replicas."""
+    """POST /ops/v1/services/{service_name}/scale. `confirm_zero` is the second confirmation for 0 replicas.
+
+    `force` scales a service again that was scaled only seconds ago.
+    """
 
     replicas: int
     reason: str
     confirm_zero: bool = False
+    force: bool = False
 
 
 class RestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

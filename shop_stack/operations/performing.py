@@ -53,6 +53,7 @@ class Performer:
         self._history, self._sampler, self._published, self._now = history, sampler, published, now
         self._dead_letters = dead_letters
         self._workers: list[threading.Thread] = []
+        self._accepting = threading.Lock()
         self._turns = {group: threading.Lock() for group in topology.groups}
         self._due = min((a.measure_until for a in store.unmeasured() if a.measure_until), default=None)
 
@@ -65,37 +66,42 @@ class Performer:
 
         Raises ActionRefused, SettingError for an unknown service, NotRunning. The same key leads to the same action.
         """
-        if known := self._known(principal, key):
-            return known
-        reason, target = actions.check_reason(request.reason), self._target(service)
-        actions.check_scale(target, request.replicas, confirm_zero=request.confirm_zero)
-        intent = self._intent("scale", target, reason, principal)
-        view = msgspec.structs.replace(
-            intent,
-            replicas=request.replicas,
-            previous=target.replicas,
-            expected=actions.expect(target, request.replicas),
-        )
-        return self._begin(view, None, principal, key)
+        with self._accepting:
+            if known := self._known(principal, key):
+                return known
+            reason, target = actions.check_reason(request.reason), self._target(service)
+            actions.check_scale(target, request.replicas, confirm_zero=request.confirm_zero, force=request.force)
+            reason = f"{reason} (forced)" if target.rests_s > 0 else reason
+            intent = self._intent("scale", target, reason, principal)
+            view = msgspec.structs.replace(
+                intent,
+                replicas=request.replicas,
+                previous=target.replicas,
+                expected=actions.expect(target, request.replicas),
+            )
+            return self._begin(view, None, principal, key)
 
     def restart(self, service: str, request: RestartRequest, principal: Principal, key: str | None = None) -> str:
         """Commit the intent to restart one replica or all, begin, and return the action's id. Raises as `scale`."""
-        if known := self._known(principal, key):
-            return known
-        reason, target = actions.check_reason(request.reason), self._target(service)
-        group = _find(self._runtime.observe(), target.group)
-        if request.replica is not None and request.replica not in [replica.name for replica in group.replicas]:
-            raise SettingError(f"{service} has no replica {request.replica!r}; see its replicas in: shopfloor status")
-        return self._begin(self._intent("restart", target, reason, principal), request.replica, principal, key)
+        with self._accepting:
+            if known := self._known(principal, key):
+                return known
+            reason, target = actions.check_reason(request.reason), self._target(service)
+            group, name = _find(self._runtime.observe(), target.group), request.replica
+            if name is not None and name not in [replica.name for replica in group.replicas]:
+                raise SettingError(f"{service} has no replica {name!r}; see its replicas in: shopfloor status")
+            return self._begin(self._intent("restart", target, reason, principal), name, principal, key)
 
     def replay(self, request: ReplayRequest, principal: Principal, key: str | None = None) -> str:
         """Commit the intent to try dead letters again, begin, and return the action's id. Raises as `scale`."""
-        if known := self._known(principal, key):
-            return known
-        reason = actions.check_reason(request.reason)
-        self._dead_letters.check(request)
-        view = self._view("discard" if request.discard else "replay", request.service or "all", "", reason, principal)
-        return self._begin(view, None, principal, key, partial(self._replay, request))
+        with self._accepting:
+            if known := self._known(principal, key):
+                return known
+            reason = actions.check_reason(request.reason)
+            kind: Kind = "discard" if request.discard else "replay"
+            self._dead_letters.check(request)
+            view = self._view(kind, request.service or "all", "", reason, principal)
+            return self._begin(view, None, principal, key, partial(self._replay, request))
 
     def recover(self) -> None:
         """Take up actions that were under way when operations last stopped: those found done count as applied."""
@@ -141,7 +147,14 @@ class Performer:
             load=sum(request_rate(windows[s.name]) / s.replica_capacity for s in services),
             p95_ms=latency(windows[service], 0.95),
             lag=windows[service][-1].lag if windows[service] else 0,
+            rests_s=self._rest_s(name),
         )
+
+    def _rest_s(self, group: str) -> float:
+        now, cooldown_s = self._now(), self._stack.operating.cooldown_s
+        recent = self._store.of_group(group, now - timedelta(seconds=cooldown_s))
+        scaled = [action.requested_at for action in recent if action.kind == "scale" and action.state != "failed"]
+        return actions.rest_s(max(scaled, default=None), now, cooldown_s)
 
     def _intent(self, kind: Kind, target: actions.Target, reason: str, principal: Principal) -> ActionView:
         view = self._view(kind, target.service.name, target.group, reason, principal)
@@ -187,7 +200,7 @@ class Performer:
             if key:
                 t.keep_key(principal.subject, key, view.action_id)
             did = f"{view.action_id} {view.kind} {view.service} {view.replicas} {replica}: {view.reason}"
-            t.publish(_requested(view, t.record(principal.subject, did)), view.action_id)
+            t.publish(_requested(view, t.record(principal.subject, did, publish=False)), view.action_id)
         self._published()
         self._work(work or self._perform, Pending(view, replica))
         return view.action_id

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from shop_stack.envelope import Envelope, encode
-from shop_stack.events import Event
+from shop_stack.events import AuditAdvanced, Event
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import ActionView, IncidentView
 
@@ -98,16 +98,18 @@ class Transaction:
             (envelope.id, event.topic.name, subject, encode(envelope), _us(self.now)),
         )
 
-    def record(self, actor: str, did: str) -> str:
-        """Append to the audit chain and return its new head."""
-        last = self._connection.execute("select hash from audit order by number desc limit 1").fetchone()
-        previous = last[0] if last else ""
+    def record(self, actor: str, did: str, *, publish: bool = True) -> str:
+        """Append to the audit chain, publish its new head (unless the caller's own event bears it) and return it."""
+        last = self._connection.execute("select number, hash from audit order by number desc limit 1").fetchone()
+        number, previous = (last[0] + 1, last[1]) if last else (1, "")
         at = _us(self.now)
         head = _link(previous, at, actor, did)
         self._connection.execute(
-            "insert into audit (at, actor, did, previous, hash) values (?, ?, ?, ?, ?)",
-            (at, actor, did, previous, head),
+            "insert into audit (number, at, actor, did, previous, hash) values (?, ?, ?, ?, ?, ?)",
+            (number, at, actor, did, previous, head),
         )
+        if publish:
+            self.publish(AuditAdvanced(number=number, audit_head=head), "audit")
         return head
 
 

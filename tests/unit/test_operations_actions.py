@@ -1,5 +1,8 @@
 """The rules of operators' actions: bounds, promises and verdicts."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +44,24 @@ def test_zero_needs_a_second_confirmation() -> None:
     with pytest.raises(ActionRefused, match="second time"):
         actions.check_scale(target(), 0, confirm_zero=False)
     actions.check_scale(target(), 0, confirm_zero=True)
+
+
+def test_a_group_rests_after_a_scaling_unless_forced() -> None:
+    resting = replace(target(), rests_s=6.2)
+    assert actions.refusal(resting, 3) == "orders was scaled just now; wait 7 s more and see what it did, or force it"
+    assert actions.refusal(resting, 3, force=True) is None
+    assert "1 to 8" in (actions.refusal(resting, 9, force=True) or ""), "force passes over no bound"
+    assert actions.expect(resting, 3).refused is not None
+    with pytest.raises(ActionRefused, match="second time"):
+        actions.check_scale(resting, 0, confirm_zero=False, force=True)
+
+
+@given(st.floats(-5, 100), st.floats(0, 60))
+def test_the_rest_ends_with_the_cooldown(ago_s: float, cooldown_s: float) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    left = actions.rest_s(now - timedelta(seconds=ago_s), now, cooldown_s)
+    assert left == pytest.approx(max(0.0, cooldown_s - ago_s), abs=1e-5)
+    assert actions.rest_s(None, now, cooldown_s) == 0.0
 
 
 @pytest.mark.parametrize("reason", ["", "   \n", "x" * 501])

@@ -102,6 +102,18 @@ class PostalAddress(msgspec.Struct):
     country: str
 
 
+class PersonAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose account has this e-mail?"""
+
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+
+
+class PersonFound(msgspec.Struct):
+    """Theirs."""
+
+    customer_id: str
+
+
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The customers' HTTP handlers."""
 
@@ -153,6 +165,14 @@ def _inner_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
         profile = _account(context, customer_id).profile
         return PostalAddress(customer_id, profile.name, profile.address, profile.country)
 
+    @post("/v1/people/search", status_code=200, sync_to_thread=True)
+    def find_person(data: JSONBody[PersonAsked]) -> PersonFound:
+        with context.read() as connection:
+            found = store.account_by_email(connection, _vault(context), rules.same_email(data.email))
+        if found is None:
+            raise NotFoundException("nobody has an account with this e-mail")
+        return PersonFound(found.customer_id)
+
     @get("/v1/people/{customer_id:str}/export", sync_to_thread=True)
     def export_person(customer_id: PathId) -> Export:
         return export(context, customer_id)
@@ -165,7 +185,7 @@ def _inner_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
     def show_erasure(customer_id: PathId) -> Certificate:
         return erasure.certificate(context, customer_id)
 
-    return [address, export_person, erase_person, show_erasure]
+    return [address, find_person, export_person, erase_person, show_erasure]
 
 
 def _open_session(context: ServiceContext, asked: SessionAsked) -> Session:
