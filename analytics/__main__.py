@@ -20,6 +20,7 @@ from shop_stack.access import Verifier
 from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events import CustomerErased
+from shop_stack.listening import listen_on
 from shop_stack.runtime import lifeline
 from shop_stack.settings import Settings, from_environment
 from shop_stack.stack import read_stack
@@ -53,7 +54,8 @@ def serve(settings: Settings) -> int:
         def verifier() -> Verifier:
             return Verifier(settings.home, "operators")
 
-        server = _server(settings, desk, verifier)
+        server = _server(desk, verifier)
+        listener = listen_on(settings.bind, settings.ports.get("analytics", 0), "analytics")
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
         forecasts = threading.Thread(target=forecasting.run, name="forecasts")
@@ -62,7 +64,7 @@ def serve(settings: Settings) -> int:
         erasures.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
-        server.run()
+        server.run(sockets=[listener])
         forecasting.stop()
         scrubbing.stop()
         ingesting.stop()
@@ -95,11 +97,9 @@ class _Ingesting(threading.Thread):
         self.join()
 
 
-def _server(settings: Settings, desk: Desk, verifier: Callable[[], Verifier]) -> uvicorn.Server:
+def _server(desk: Desk, verifier: Callable[[], Verifier]) -> uvicorn.Server:
     config = uvicorn.Config(
         make_app(desk, verifier),
-        host=settings.bind,
-        port=settings.ports.get("analytics", 0),
         loop="uvloop",
         http="httptools",
         ws="none",

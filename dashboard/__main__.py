@@ -3,6 +3,7 @@
 import uvicorn
 
 from dashboard.app import make_app
+from shop_stack.listening import listen_on
 from shop_stack.runtime import lifeline
 from shop_stack.settings import from_environment
 
@@ -11,7 +12,9 @@ def main() -> None:
     """Serve until SIGTERM, on loopback only: readers are not asked who they are."""
     settings = from_environment()
     lifeline.follow(0)
-    uvicorn.run(make_app(), host="127.0.0.1", port=settings.ports["dashboard"], log_level="warning", ws="websockets")
+    listener = listen_on("127.0.0.1", settings.ports["dashboard"], "the dashboard")
+    config = uvicorn.Config(make_app(), log_level="warning", ws="websockets")
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -194,5 +194,5 @@ def _listener(door: Door, manager: Json) -> Json:
         "name": door.name,
         "address": {"socket_address": {"address": door.address, "port_value": door.port}},
         "filter_chains": [{"filters": [chain]}],
-        "enable_reuse_port": False,
+        "enable_reuse_port": True,  # the supervisor holds the port (see shop_stack/listening.py)
     }

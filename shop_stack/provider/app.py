@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 import uvicorn
 
+from shop_stack.listening import listen_on
 from shop_stack.provider.behaviour import (
     Behaviour,
     BehaviourChange,
@@ -51,8 +52,6 @@ def run_provider(settings: Settings, channel: Connection) -> None:
     )
     config = uvicorn.Config(
         provider,
-        host=_HOST,
-        port=settings.ports["provider"],
         lifespan="off",
         access_log=False,
         log_level="critical",
@@ -61,7 +60,8 @@ def run_provider(settings: Settings, channel: Connection) -> None:
         timeout_graceful_shutdown=3,
     )
     try:
-        _Server(config, channel, provider).run()
+        listener = listen_on(_HOST, settings.ports["provider"], "the provider")
+        _Server(config, channel, provider).run(sockets=[listener])
     finally:
         provider.ledger.close()
 

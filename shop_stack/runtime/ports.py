@@ -1,7 +1,9 @@
-"""Choosing ports: the preferred one when it is free, else one nearby, else any."""
+"""Choosing ports: the preferred one when it can be had, else one nearby, else any; what is chosen is held."""
 
 import socket
 from collections.abc import Mapping
+
+from shop_stack.listening import claim, claim_any
 
 PREFERRED = {
     "gateway": 8080,
@@ -16,17 +18,30 @@ _STEP = 100
 _TRIES = 20
 
 
-def choose_ports(preferred: Mapping[str, int], bind: str = "127.0.0.1") -> dict[str, int]:
-    """A free port for every part of PREFERRED. 0 asks for any; a taken port moves up in steps of 100.
+class HeldPorts:
+    """A port for every part of PREFERRED, each held until `release`. 0 asks for any; a taken one moves up by hundreds.
 
     Only the gateway answers on `bind`; everything else is on loopback.
     """
-    chosen: dict[str, int] = {}
-    for part in PREFERRED:
-        wanted = preferred.get(part, PREFERRED[part])
-        address = bind if part == "gateway" else "127.0.0.1"
-        chosen[part] = _choose(wanted, address, set(chosen.values()))
-    return chosen
+
+    def __init__(self, preferred: Mapping[str, int], bind: str = "127.0.0.1") -> None:
+        self._holders: dict[str, socket.socket] = {}
+        for part in PREFERRED:
+            wanted = preferred.get(part, PREFERRED[part])
+            self._holders[part] = _hold(wanted, bind if part == "gateway" else "127.0.0.1")
+        self.chosen = {part: int(holder.getsockname()[1]) for part, holder in self._holders.items()}
+
+    def release(self) -> None:
+        """Let go of all."""
+        for holder in self._holders.values():
+            holder.close()
+
+
+def choose_ports(preferred: Mapping[str, int], bind: str = "127.0.0.1") -> dict[str, int]:
+    """Ports that were free a moment ago, for who holds none; see HeldPorts."""
+    held = HeldPorts(preferred, bind)
+    held.release()
+    return held.chosen
 
 
 def moved(preferred: Mapping[str, int], chosen: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -35,26 +50,10 @@ def moved(preferred: Mapping[str, int], chosen: Mapping[str, int]) -> dict[str, 
     return {part: (wanted[part], port) for part, port in chosen.items() if wanted[part] not in (0, port)}
 
 
-def is_free(port: int, address: str) -> bool:
-    """Whether a server could listen there now."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((address, port))
-            trial.listen(1)
-        except OSError:
-            return False
-        return True
-
-
-def _choose(wanted: int, address: str, taken: set[int]) -> int:
+def _hold(wanted: int, address: str) -> socket.socket:
     if wanted:
         for candidate in range(wanted, min(wanted + _STEP * _TRIES, 65536), _STEP):
-            if candidate not in taken and is_free(candidate, address):
-                return candidate
-    while True:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as any_port:
-            any_port.bind((address, 0))
-            port = int(any_port.getsockname()[1])
-        if port not in taken:
-            return port
+            holder = claim(address, candidate)
+            if holder is not None:
+                return holder
+    return claim_any(address)

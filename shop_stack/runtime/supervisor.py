@@ -26,7 +26,7 @@ from shop_stack.runtime.groups import GroupKeeper
 from shop_stack.runtime.home_lock import HomeLock, Left, remember, see_off, write_whole
 from shop_stack.runtime.interface import Observation, Part
 from shop_stack.runtime.parts import PartKeeper
-from shop_stack.runtime.ports import choose_ports, moved
+from shop_stack.runtime.ports import HeldPorts, moved
 from shop_stack.runtime.processes import Process
 from shop_stack.runtime.protocol import Request
 from shop_stack.runtime.repairing import repair_at_start
@@ -108,7 +108,8 @@ class Supervisor:
     def _prepare(self) -> None:
         """Keys, ports, Envoy's files, and a keeper for everything."""
         prepare_keys(self._home, datetime.now(UTC))
-        ports = choose_ports(self._preferred, self._settings.bind)
+        self._ports = HeldPorts(self._preferred, self._settings.bind)
+        ports = self._ports.chosen
         for part, (wanted, chosen) in moved(self._preferred, ports).items():
             self._say("moved", f"port {wanted} is taken: {part} answers on {chosen}")
         self._settings = replace(self._settings, ports=ports)
@@ -268,6 +269,7 @@ class Supervisor:
             self._pending_list.cancel()
         remember(self._home, [])
         self._home.endpoints.unlink(missing_ok=True)
+        self._ports.release()
 
     async def _shut_the_door(self) -> None:
         """SIGTERM would drop requests in flight: first no new ones, then wait for those there are."""
