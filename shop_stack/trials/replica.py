@@ -96,10 +96,12 @@ class Replica:
 
     def plan(self, job: str, seconds: float) -> None:
         """Do this job in so many seconds, unless it is planned earlier."""
-        at = self.world.seconds + seconds
+        self._plan_at(job, self.world.seconds + seconds)
+
+    def _plan_at(self, job: str, at: float) -> None:
         if self._planned.get(job, at + 1.0) > at:
             self._planned[job] = at
-            self.world.after(seconds, partial(self._when_due, job, self.life, at))
+            self.world.at(at, partial(self._when_due, job, self.life, at))
 
     def _when_due(self, job: str, life: int, at: float) -> None:
         if life != self.life or not self.alive or self._planned.get(job) != at:
@@ -148,15 +150,15 @@ class Replica:
             self.plan("deliver", self.world.jitter("again", 0.1, 1.0))
             return
         patience = delivery.patience_s()
-        if patience < IDLE_POLL_S:
+        if patience < IDLE_POLL_S or delivery.progress.waiting:
             self.plan("deliver", patience)
         if (pending := consumer.pending_at()) is not None:
-            self.plan("deliver", max(0.0, pending - self.world.seconds))
+            self._plan_at("deliver", max(pending, self.world.seconds))
 
     def hear(self, at: float) -> None:
         """There will be something to read then."""
         if self.alive:
-            self.plan("deliver", max(0.0, at - self.world.seconds) + self.world.jitter(self.name, 0.0, 0.03))
+            self._plan_at("deliver", max(at, self.world.seconds) + self.world.jitter(self.name, 0.0, 0.03))
 
     # The relay
 

@@ -15,9 +15,12 @@ from shop_stack.trials.oracle import Books, Violation, violations
 from shop_stack.trials.plan import FAULTS_UNTIL_S, SERVICES, Plan
 from shop_stack.trials.shop import Shop
 from shop_stack.trials.shoppers import Shopper
-from shop_stack.trials.world import Told, World
+from shop_stack.trials.world import LONGEST_S, Told, World
 
 _REPLAYS = 4
+_ANY = Choice(quarantined=True)
+_UNREADABLE = Choice(error="BadEvent", quarantined=True)
+_MOST_UNREADABLE = 8
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +49,8 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
         plan_mishaps(shop)
         for shopper in shoppers:
             shopper.begin()
-        _rest(shop)
-        world.seconds = max(world.seconds, FAULTS_UNTIL_S)
+        _rest(shop, 3 * FAULTS_UNTIL_S)
+        world.faulty = False
         _replay(shop)
         _finish(shop)
     books = Books(shop, bank)
@@ -66,9 +69,10 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
     )
 
 
-def _rest(shop: Shop) -> None:
-    """Let all that is due happen, until nothing is."""
-    while shop.world.step():
+def _rest(shop: Shop, seconds: float = LONGEST_S) -> None:
+    """Let all that is due happen, until nothing is. What is parked keeps its order asking, so there is a limit."""
+    until = shop.world.seconds + seconds
+    while shop.world.step(until):
         pass
 
 
@@ -87,15 +91,15 @@ def _replay(shop: Shop) -> None:
         for service in SERVICES:
             for replica in shop.of(service)[:1]:
                 replica.act(partial(_replay_one, replica.work.replayer, attempt == _REPLAYS))
-                shop.world.tell(replica.name, "tries its parked records again")
-        _rest(shop)
+        _rest(shop, FAULTS_UNTIL_S)
 
 
 def _replay_one(replayer: Replayer, last: bool) -> None:
-    if replayer.letters(Choice(quarantined=True)):
-        replayer.round(Choice(), 50, set())
-        if last:
-            replayer.round(Choice(error="BadEvent", quarantined=True), 50, set(), discard=True)
+    if not replayer.letters(_ANY):
+        return
+    replayer.round(Choice(), 50, set())
+    for _ in range(_MOST_UNREADABLE if last else 0):
+        replayer.round(_UNREADABLE, 50, set(), discard=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 MOST_STEPS = 20_000
-LONGEST_S = 6 * 3600.0
+LONGEST_S = 2 * 3600.0
 
 
 class Crash(BaseException):
@@ -69,10 +69,14 @@ class World:
         return self.seconds
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do it then."""
-        heappush(self._queue, (self.seconds + seconds, next(self._order), what))
+        """Do it in so many seconds."""
+        self.at(self.seconds + seconds, what)
 
-    def step(self, until: float = LONGEST_S) -> bool:
+    def at(self, seconds: float, what: Callable[[], None]) -> None:
+        """Do it then."""
+        heappush(self._queue, (seconds, next(self._order), what))
+
+    def step(self, until: float) -> bool:
         """Do what is due next, at most until then; False when nothing is."""
         if not self._queue or self._queue[0][0] > until or self.steps >= MOST_STEPS:
             return False
