@@ -136,11 +136,15 @@ class ReservationReleased(Event, frozen=True, kw_only=True):
 
 
 class StockSold(Event, frozen=True, kw_only=True):
-    """A reservation became a sale."""
+    """A reservation became a sale: the units are handed to shipping, for this customer's parcel.
+
+    Older ones bear no `customer_id`; then shipping had been asked for the parcel by orders itself.
+    """
 
     type = "shop.stock.sold.v1"
     topic = INVENTORY
     order_id: str
+    customer_id: str | None = None
 
 
 # Orders (aggregate: order)
@@ -187,7 +191,10 @@ class CaptureRequested(Event, frozen=True, kw_only=True):
 
 
 class DispatchRequested(Event, frozen=True, kw_only=True):
-    """Orders asks shipping to send the parcel and inventory to book the units as sold."""
+    """Orders asks inventory to book the units as sold and to hand them to shipping, which sends the parcel.
+
+    Refused by ReservationRejected when the reservation has run out and others have bought the units.
+    """
 
     type = "shop.order.dispatch-requested.v1"
     topic = ORDERS
@@ -243,7 +250,7 @@ class OrderCompleted(Event, frozen=True, kw_only=True):
 
 
 class OrderRejected(Event, frozen=True, kw_only=True):
-    """The order ended before capture: `out_of_stock`, `declined` or `suspected_fraud`."""
+    """The order ended: `out_of_stock`, `declined` or `suspected_fraud`; what was taken for it was refunded."""
 
     type = "shop.order.rejected.v1"
     topic = ORDERS

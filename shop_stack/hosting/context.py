@@ -109,6 +109,7 @@ class Context:
         self.stack = stack
         self.mesh = mesh
         self.now = clock
+        self.began = clock()
         self.store = store if store is not None else Store(settings.home.store(card.name))
         self.relay: relay.Relay | None = None
         self.on_wake: Callable[[str], None] = lambda timer: None

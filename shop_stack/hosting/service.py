@@ -63,9 +63,10 @@ class Mesh(Protocol):
 
 
 class ServiceContext(Protocol):
-    """A service at work in a process: its settings, clock, store and way to the others."""
+    """A service at work in a process since `began`: its settings, clock, store and way to the others."""
 
     name: str
+    began: datetime
     settings: Settings
     stack: Stack
     mesh: Mesh

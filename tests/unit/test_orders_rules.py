@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from shop_stack import events
 from shop_stack.events import Event, Line, Quantity
 from shop_stack.services.orders import rules
-from shop_stack.services.orders.rules import CancellationAsked, DeadlinePassed, Order, Step
+from shop_stack.services.orders.rules import CancellationAsked, DeadlinePassed, Order, Patience, Step
 
 pytestmark = pytest.mark.pure
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PATIENCE = Patience(step_s=20.0, delivery_s=30.0)
 LINES = [Line("p1", 2, 500), Line("p2", 1, 250)]
 ID = "order-1"
 
@@ -37,7 +38,7 @@ ENDS = ("completed", "rejected", "cancelled")
 
 
 def placed() -> Step:
-    return rules.place(ID, "customer", "cart", LINES, NOW, 20.0)
+    return rules.place(ID, "customer", "cart", LINES, NOW, PATIENCE)
 
 
 def run(*names: str) -> tuple[Order, list[Event]]:
@@ -45,7 +46,7 @@ def run(*names: str) -> tuple[Order, list[Event]]:
     step = placed()
     order, published = step.order, list(step.events)
     for name in names:
-        following = rules.advance(order, ANSWERS[name], NOW + timedelta(seconds=3), 20.0)
+        following = rules.advance(order, ANSWERS[name], NOW + timedelta(seconds=3), PATIENCE)
         if following is not None:
             order = following.order
             published += following.events
@@ -101,6 +102,8 @@ def test_the_good_way_ends_completed() -> None:
          ("cancelled", "customer")),
         (["released"], [], ("cancelled", "deadline")),
         (["reserved", "released", "voided"], ["VoidRequested"], ("cancelled", "deadline")),
+        (["reserved", "authorised", "captured", "short", "refunded"], ["RefundRequested"],
+         ("rejected", "out_of_stock")),
     ],
 )  # fmt: skip
 def test_compensation_runs_in_reverse_and_then_ends(
@@ -135,7 +138,7 @@ def test_late_answers_change_nothing_while_cancelling(late: str) -> None:
 def test_no_cancellation_once_the_money_was_taken(until: int) -> None:
     order, _ = run(*["reserved", "authorised", "captured", "dispatched", "delivered"][:until])
     assert not rules.may_cancel(order)
-    assert rules.advance(order, CancellationAsked(), NOW, 20.0) is None
+    assert rules.advance(order, CancellationAsked(), NOW, PATIENCE) is None
 
 
 def test_after_capture_a_deadline_asks_for_the_dispatch_again_and_then_for_a_person() -> None:
@@ -143,9 +146,11 @@ def test_after_capture_a_deadline_asks_for_the_dispatch_again_and_then_for_a_per
     assert order.state == "captured"
     assert names(published).count("DispatchRequested") == 1 + rules.INCIDENT_AFTER_ATTEMPTS
     assert names(published)[-1] == "IncidentOpened"
-    step = rules.advance(order, ANSWERS["dispatched"], NOW, 20.0)
-    assert step is not None
-    assert names(step.events) == ["IncidentResolved", "OrderAdvanced"]
+    for answer, follows in (("dispatched", "OrderAdvanced"), ("short", "RefundRequested")):
+        step = rules.advance(order, ANSWERS[answer], NOW, PATIENCE)
+        assert step is not None
+        assert names(step.events) == ["IncidentResolved", follows]
+        assert step.order.attempts == 0
 
 
 def test_a_compensation_is_asked_for_until_it_is_done_with_longer_waits() -> None:
@@ -155,10 +160,28 @@ def test_a_compensation_is_asked_for_until_it_is_done_with_longer_waits() -> Non
     assert names(published).count("IncidentOpened") == 1
     waits = [rules.wait_s(attempts, 20.0) for attempts in range(40)]
     assert waits == sorted(waits)
-    assert waits[0] == 20.0
+    assert waits[: rules.INCIDENT_AFTER_ATTEMPTS + 1] == [20.0] * rules.INCIDENT_AFTER_ATTEMPTS + [40.0]
     assert waits[-1] == rules.LONGEST_WAIT_S
     _, published = run("reserved", "deadline", *["deadline"] * 7, "voided", "released")
     assert names(published)[-2:] == ["IncidentResolved", "OrderCancelled"]
+
+
+def test_a_parcel_that_does_not_arrive_calls_for_a_person_at_once_and_is_waited_for() -> None:
+    way = ("reserved", "authorised", "captured", "dispatched")
+    shipped, _ = run(*way)
+    step = rules.advance(shipped, DeadlinePassed(), NOW, PATIENCE)
+    assert step is not None
+    assert (step.order.state, names(step.events), step.wait_s) == ("shipped", ["IncidentOpened"], None)
+    order, published = run(*way, "deadline", "delivered")
+    assert order.state == "completed"
+    assert names(published)[-3:] == ["IncidentOpened", "IncidentResolved", "OrderCompleted"]
+
+
+def test_an_order_that_is_stuck_is_named_before_anyone_may_miss_it() -> None:
+    """However late each step: its incident is open within four steps, the delivery and a minute after placing."""
+    for step_s in (0.5, 5.0, 20.0, 30.0):
+        waits = [rules.wait_s(attempts, step_s) for attempts in range(rules.INCIDENT_AFTER_ATTEMPTS)]
+        assert 3 * step_s + sum(waits) <= 4 * step_s + 60
 
 
 @given(st.lists(st.sampled_from(sorted(ANSWERS)), max_size=30))
@@ -166,18 +189,21 @@ def test_whatever_happens_versions_have_no_gap_and_ends_are_final(happenings: li
     step = placed()
     order, published = step.order, list(step.events)
     for name in happenings:
-        following = rules.advance(order, ANSWERS[name], NOW, 20.0)
+        following = rules.advance(order, ANSWERS[name], NOW, PATIENCE)
         if following is None:
             continue
         assert order.state not in ENDS
         assert following.order.version == order.version + sum(map(rules.takes_version, following.events))
-        open_end = following.order.state in ENDS or following.order.state == "shipped"
-        assert (following.wait_s is None) == open_end
+        is_given_up = following.order.state == "shipped" and following.order.attempts > 0
+        assert (following.wait_s is None) == (following.order.state in ENDS or is_given_up)
         order = following.order
         published += following.events
     assert sum(
         isinstance(e, events.OrderCompleted | events.OrderRejected | events.OrderCancelled) for e in published
     ) == (order.state in ENDS)
+    incidents = [name for name in names(published) if name.startswith("Incident")]
+    assert incidents == (["IncidentOpened", "IncidentResolved"] * len(incidents))[: len(incidents)]
+    assert len(incidents) % 2 == (order.attempts >= rules.INCIDENT_AFTER_ATTEMPTS and order.state not in ENDS)
     asked_for_money = any(isinstance(event, events.AuthorisationRequested) for event in published)
     if order.state == "cancelled" and asked_for_money:
         assert any(isinstance(event, events.VoidRequested | events.RefundRequested) for event in published)
@@ -187,7 +213,7 @@ def test_whatever_happens_versions_have_no_gap_and_ends_are_final(happenings: li
 def test_from_every_open_state_good_answers_lead_to_an_end(happenings: list[str]) -> None:
     order, _ = run(*happenings)
     for name in ("reserved", "authorised", "captured", "dispatched", "delivered", "voided", "released"):
-        following = rules.advance(order, ANSWERS[name], NOW, 20.0)
+        following = rules.advance(order, ANSWERS[name], NOW, PATIENCE)
         order = following.order if following else order
     assert order.state in ENDS
 

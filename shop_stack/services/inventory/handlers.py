@@ -1,7 +1,7 @@
 """Inventory at work: stock over HTTP, and the units that orders hold, give back and sell."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -14,22 +14,17 @@ from msgspec import Meta
 from shop_stack.envelope import Envelope
 from shop_stack.events import (
     DispatchRequested,
-    Event,
     ProductAdded,
     Quantity,
     ReleaseRequested,
-    ReservationRejected,
-    ReservationReleased,
     ReservationRequested,
     StockLevelChanged,
     StockReceived,
-    StockReserved,
-    StockSold,
 )
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
 from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, respond
 from shop_stack.services.inventory import rules, store
-from shop_stack.services.inventory.rules import Level, Move, Reservation
+from shop_stack.services.inventory.rules import Change, Level, Move, Reservation
 
 _EXPIRIES_AT_ONCE = 50
 _MOST_IDS = 500
@@ -124,43 +119,26 @@ def reserve(transaction: Transaction, envelope: Envelope[ReservationRequested], 
     if store.get_held(transaction.connection, order_id) is not None:
         return
     lines = rules.merged(envelope.data.lines)
-    found = store.levels_held(transaction.connection, [line.product_id for line in lines])
-    missing = rules.short(lines, {product_id: level.available for product_id, level in found.items()})
-    if missing:
-        store.add(transaction.connection, _reservation(order_id, "rejected", lines), None)
-        _publish(transaction, ReservationRejected(order_id=order_id, short=missing), order_id, 1)
-        return
     expires = transaction.now + timedelta(seconds=context.stack.checkout.reservation_s)
-    store.add(transaction.connection, _reservation(order_id, "reserved", lines), expires)
-    _publish(transaction, StockReserved(order_id=order_id, expires_at=expires), order_id, 1)
-    _move(transaction, rules.holding(lines), order_id)
+    _keep(transaction, None, rules.reserve(order_id, lines, _available(transaction, lines), expires), expires)
 
 
 def release(transaction: Transaction, envelope: Envelope[ReleaseRequested], context: ServiceContext) -> None:
     """Give an order's units back. For an order not seen yet a mark is left, so that a late request holds nothing."""
     order_id = envelope.data.order_id
     held = store.get_held(transaction.connection, order_id)
-    if held is None:
-        store.add(transaction.connection, _reservation(order_id, "released", []), None)
-        _publish(transaction, ReservationReleased(order_id=order_id, reason="requested"), order_id, 1)
-    elif held.state == "reserved":
-        _give_back(transaction, held, "requested")
+    change = rules.release(held, order_id)
+    if change is not None:
+        _keep(transaction, held, change)
 
 
 def sell(transaction: Transaction, envelope: Envelope[DispatchRequested], context: ServiceContext) -> None:
-    """Book an order's units as sold: what it holds, or what is on the shelf when its reservation has run out."""
-    order_id = envelope.data.order_id
-    held = store.get_held(transaction.connection, order_id)
-    if held is None or held.state in ("sold", "rejected"):
-        return
-    if held.state == "released":
-        found = store.levels_held(transaction.connection, [line.product_id for line in held.lines])
-        missing = rules.short(held.lines, {product_id: level.available for product_id, level in found.items()})
-        if missing:
-            _settle(transaction, held, "rejected", ReservationRejected(order_id=order_id, short=missing))
-            return
-    _settle(transaction, held, "sold", StockSold(order_id=order_id))
-    _move(transaction, rules.selling(held.lines, held=held.state == "reserved"), order_id)
+    """Book an order's units as sold and hand them to shipping, or refuse when they went to others."""
+    wanted = envelope.data
+    held = store.get_held(transaction.connection, wanted.order_id)
+    lines = rules.merged(wanted.lines)
+    available = _available(transaction, lines) if held is None or held.state == "released" else {}
+    _keep(transaction, held, rules.sell(held, wanted.order_id, lines, available, wanted.customer_id))
 
 
 def expire(context: ServiceContext) -> bool:
@@ -171,23 +149,28 @@ def expire(context: ServiceContext) -> bool:
     with context.write() as transaction:
         late = store.expired(transaction.connection, transaction.now, _EXPIRIES_AT_ONCE)
         for held in late:
-            _give_back(transaction, held, "expired")
+            _keep(transaction, held, rules.expire(held))
     return len(late) == _EXPIRIES_AT_ONCE
 
 
-def _give_back(transaction: Transaction, held: Reservation, reason: str) -> None:
-    _settle(transaction, held, "released", ReservationReleased(order_id=held.order_id, reason=reason))
-    _move(transaction, rules.giving_back(held.lines), held.order_id)
+def _available(transaction: Transaction, lines: list[Quantity]) -> dict[str, int]:
+    """The units on the shelf of these products, held by this transaction until it ends."""
+    found = store.levels_held(transaction.connection, [line.product_id for line in lines])
+    return {product_id: level.available for product_id, level in found.items()}
 
 
-def _settle(transaction: Transaction, held: Reservation, state: rules.State, event: Event) -> None:
-    settled = msgspec.structs.replace(held, state=state, version=held.version + 1)
-    store.change(transaction.connection, settled, held.version)
-    _publish(transaction, event, held.order_id, settled.version)
-
-
-def _reservation(order_id: str, state: rules.State, lines: list[Quantity]) -> Reservation:
-    return Reservation(order_id=order_id, state=state, lines=lines, version=1)
+def _keep(
+    transaction: Transaction, before: Reservation | None, change: Change, expires: datetime | None = None
+) -> None:
+    """Store what a reservation has become and publish it, then the levels that moved with it."""
+    settled = change.reservation
+    if before is None:
+        store.add(transaction.connection, settled, expires if settled.state == "reserved" else None)
+    else:
+        store.change(transaction.connection, settled, before.version)
+    transaction.publish(change.event, subject=settled.order_id, sequence=settled.version, correlation=settled.order_id)
+    for move in change.moves:
+        _publish_level(transaction, store.move(transaction.connection, move, 1), settled.order_id)
 
 
 def _receive(transaction: Transaction, line: Quantity) -> None:
@@ -197,17 +180,8 @@ def _receive(transaction: Transaction, line: Quantity) -> None:
     _publish_level(transaction, level, None)
 
 
-def _move(transaction: Transaction, moves: list[Move], order_id: str) -> None:
-    for move in moves:
-        _publish_level(transaction, store.move(transaction.connection, move, 1), order_id)
-
-
 def _publish_level(transaction: Transaction, level: Level, order_id: str | None) -> None:
     changed = StockLevelChanged(
         product_id=level.product_id, available=level.available, reserved=level.reserved, sold=level.sold
     )
     transaction.publish(changed, subject=level.product_id, sequence=level.version, correlation=order_id)
-
-
-def _publish(transaction: Transaction, event: Event, order_id: str, sequence: int) -> None:
-    transaction.publish(event, subject=order_id, sequence=sequence, correlation=order_id)

@@ -1,11 +1,12 @@
 """Who gets the units: what a reservation becomes, and whether the stock covers an order."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from shop_stack.events import Quantity
+from shop_stack.events import Event, Quantity, ReservationRejected, ReservationReleased, StockReserved, StockSold
 
 State = Literal["reserved", "rejected", "released", "sold"]
 
@@ -39,6 +40,67 @@ class Move(msgspec.Struct, frozen=True):
     available: int = 0
     reserved: int = 0
     sold: int = 0
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A reservation anew, the event to publish of it, and the units that move with it."""
+
+    reservation: Reservation
+    event: Event
+    moves: list[Move] = []
+
+
+def reserve(order_id: str, lines: list[Quantity], available: Mapping[str, int], expires: datetime) -> Change:
+    """All of an order's (merged) lines are held until `expires`, or none when the shelf does not cover them."""
+    asked = Reservation(order_id=order_id, state="reserved", lines=lines, version=1)
+    if missing := short(lines, available):
+        rejected = msgspec.structs.replace(asked, state="rejected")
+        return Change(rejected, ReservationRejected(order_id=order_id, short=missing))
+    return Change(asked, StockReserved(order_id=order_id, expires_at=expires), holding(lines))
+
+
+def release(held: Reservation | None, order_id: str) -> Change | None:
+    """An order wants nothing held any more; a repeated request is answered again.
+
+    For an order not seen yet a mark is left, so that its late request holds nothing. None for what was sold.
+    """
+    if held is None:
+        held = Reservation(order_id=order_id, state="released", lines=[], version=0)
+    if held.state == "sold":
+        return None
+    if held.state == "reserved":
+        return _given_back(held, "requested")
+    return Change(_next(held, held.state), ReservationReleased(order_id=order_id, reason="requested"))
+
+
+def expire(held: Reservation) -> Change:
+    """What was held for too long goes back to the shelf."""
+    return _given_back(held, "expired")
+
+
+def sell(
+    held: Reservation | None, order_id: str, lines: list[Quantity], available: Mapping[str, int], customer_id: str
+) -> Change:
+    """An order's (merged) lines are sold: what it holds, or from the shelf when its reservation has run out.
+
+    Refused when the shelf no longer covers them, and then for good. A repeated request is answered again.
+    """
+    held = held or Reservation(order_id=order_id, state="released", lines=[], version=0)
+    missing = short(lines, available) if held.state == "released" else []
+    if missing or held.state == "rejected":
+        refused = ReservationRejected(order_id=order_id, short=missing or lines)
+        return Change(_next(held, "rejected"), refused)
+    moves = [] if held.state == "sold" else selling(lines, held=held.state == "reserved")
+    return Change(_next(held, "sold"), StockSold(order_id=order_id, customer_id=customer_id), moves)
+
+
+def _given_back(held: Reservation, reason: str) -> Change:
+    released = ReservationReleased(order_id=held.order_id, reason=reason)
+    return Change(_next(held, "released"), released, giving_back(held.lines))
+
+
+def _next(held: Reservation, state: State) -> Reservation:
+    return msgspec.structs.replace(held, state=state, version=held.version + 1)
 
 
 def merged(lines: Iterable[Quantity]) -> list[Quantity]:

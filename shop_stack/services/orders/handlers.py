@@ -79,8 +79,7 @@ def place(context: ServiceContext, wanted: OrderWanted, body: bytes, subject: st
                 extra={"total_minor": total},
             )
         order_id = uuid7(transaction.now)
-        deadline_s = context.stack.checkout.step_deadline_s
-        step = rules.place(order_id, subject, wanted.cart_id, priced, transaction.now, deadline_s)
+        step = rules.place(order_id, subject, wanted.cart_id, priced, transaction.now, _patience(context))
         _keep(transaction, step, None)
         return answer_of(202, {"order_id": order_id, "state": step.order.state, "total_minor": total})
 
@@ -102,8 +101,7 @@ def cancel(context: ServiceContext, order_id: str, subject: str) -> rules.Order:
         order = _own(store.get_held(transaction.connection, order_id), subject)
         if order.state in ("cancelling", "cancelled"):
             return order
-        deadline_s = context.stack.checkout.step_deadline_s
-        step = rules.advance(order, rules.CancellationAsked(), transaction.now, deadline_s)
+        step = rules.advance(order, rules.CancellationAsked(), transaction.now, _patience(context))
         if step is None:
             raise HTTPException(
                 status_code=409, detail=f"the order is {order.state} already and can no longer be called off"
@@ -117,25 +115,36 @@ def advance(transaction: Transaction, envelope: Envelope[Any], context: ServiceC
     order = store.get_held(transaction.connection, envelope.data.order_id)
     if order is None:
         return
-    step = rules.advance(order, envelope.data, transaction.now, context.stack.checkout.step_deadline_s)
+    step = rules.advance(order, envelope.data, transaction.now, _patience(context))
     if step is not None:
         _keep(transaction, step, order)
 
 
 def pass_deadlines(context: ServiceContext) -> bool:
-    """Timer: move every order whose step took too long; whichever replica comes first takes it."""
+    """Timer: move every order whose step took too long; whichever replica comes first takes it.
+
+    A process that has only just begun waits for half a step: answers that came while nobody read may lie in the log,
+    and an order is not to be called off for those.
+    """
+    if context.now() - context.began < timedelta(seconds=context.stack.checkout.step_deadline_s / 2):
+        return False
     with context.read() as connection:
         if not store.is_any_due(connection, context.now()):
             return False
     with context.write() as transaction:
         late = store.due(transaction.connection, transaction.now, _DEADLINES_AT_ONCE)
         for order in late:
-            _pass_deadline(transaction, order, context.stack.checkout.step_deadline_s)
+            _pass_deadline(transaction, order, _patience(context))
     return len(late) == _DEADLINES_AT_ONCE
 
 
-def _pass_deadline(transaction: Transaction, order: rules.Order, deadline_s: float) -> None:
-    step = rules.advance(order, rules.DeadlinePassed(), transaction.now, deadline_s)
+def _patience(context: ServiceContext) -> rules.Patience:
+    checkout, delivery_s = context.stack.checkout, context.settings.delivery_seconds
+    return rules.Patience(checkout.step_deadline_s, checkout.delivery_seconds if delivery_s is None else delivery_s)
+
+
+def _pass_deadline(transaction: Transaction, order: rules.Order, patience: rules.Patience) -> None:
+    step = rules.advance(order, rules.DeadlinePassed(), transaction.now, patience)
     if step is None:
         store.forget_deadline(transaction.connection, order.order_id)
     else:

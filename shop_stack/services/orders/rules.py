@@ -41,7 +41,7 @@ State = Literal[
 ]
 BEFORE_CAPTURE: tuple[State, ...] = ("placed", "reserved", "authorised")
 ENDS: tuple[State, ...] = ("completed", "cancelled", "rejected")
-INCIDENT_AFTER_ATTEMPTS = 5
+INCIDENT_AFTER_ATTEMPTS = 3
 LONGEST_WAIT_S = 300.0
 
 
@@ -71,6 +71,13 @@ def is_open(order: Order) -> bool:
     return order.state not in ENDS or order.stock_open or order.money_open
 
 
+class Patience(msgspec.Struct, frozen=True):
+    """How long an answer may take, in seconds: `step_s` for a step of the checkout, `delivery_s` for a parcel's way."""
+
+    step_s: float
+    delivery_s: float = 0.0
+
+
 class DeadlinePassed(msgspec.Struct, frozen=True):
     """The present step has taken longer than it may."""
 
@@ -87,7 +94,7 @@ class Step(msgspec.Struct, frozen=True):
     wait_s: float | None
 
 
-def place(order_id: str, customer_id: str, cart_id: str, lines: list[Line], now: datetime, deadline_s: float) -> Step:
+def place(order_id: str, customer_id: str, cart_id: str, lines: list[Line], now: datetime, patience: Patience) -> Step:
     """A new order over priced lines (at least one), and the request to hold its units."""
     total = total_minor(lines)
     order = Order(
@@ -101,7 +108,7 @@ def place(order_id: str, customer_id: str, cart_id: str, lines: list[Line], now:
     )
     placed = OrderPlaced(order_id=order_id, customer_id=customer_id, cart_id=cart_id, lines=lines, total_minor=total)
     wanted = ReservationRequested(order_id=order_id, lines=quantities(lines))
-    return _step(order, [placed, wanted], deadline_s)
+    return _step(order, [placed, wanted], patience.step_s)
 
 
 def total_minor(lines: list[Line]) -> int:
@@ -114,13 +121,13 @@ def quantities(lines: list[Line]) -> list[Quantity]:
     return [Quantity(line.product_id, line.quantity) for line in lines]
 
 
-def advance(order: Order, happening: object, now: datetime, deadline_s: float) -> Step | None:
+def advance(order: Order, happening: object, now: datetime, patience: Patience) -> Step | None:
     """What a happening (an event of another service, a deadline, a cancellation) makes of an order.
 
     None: it changes nothing, such as a late answer to a step that is being compensated; its giver undoes it.
     """
     rule = _RULES.get(type(happening))
-    return rule(order, happening, now, deadline_s) if rule else None
+    return rule(order, happening, now, patience) if rule else None
 
 
 def may_cancel(order: Order) -> bool:
@@ -148,33 +155,35 @@ def _advanced(order: Order, state: State, request: Event | None, wait_s: float |
     return _step(msgspec.structs.replace(order, state=state, attempts=0), [*_resolution(order), *events], wait_s)
 
 
-def _stock_reserved(order: Order, _: StockReserved, now: datetime, deadline_s: float) -> Step | None:
+def _stock_reserved(order: Order, _: StockReserved, now: datetime, patience: Patience) -> Step | None:
     if order.state != "placed":
         return None
     request = AuthorisationRequested(
         order_id=order.order_id, customer_id=order.customer_id, amount_minor=order.total_minor
     )
-    return _advanced(order, "reserved", request, deadline_s)
+    return _advanced(order, "reserved", request, patience.step_s)
 
 
-def _payment_authorised(order: Order, _: PaymentAuthorised, now: datetime, deadline_s: float) -> Step | None:
+def _payment_authorised(order: Order, _: PaymentAuthorised, now: datetime, patience: Patience) -> Step | None:
     if order.state != "reserved":
         return None
     request = CaptureRequested(order_id=order.order_id, amount_minor=order.total_minor)
-    return _advanced(order, "authorised", request, deadline_s)
+    return _advanced(order, "authorised", request, patience.step_s)
 
 
-def _payment_captured(order: Order, _: PaymentCaptured, now: datetime, deadline_s: float) -> Step | None:
+def _payment_captured(order: Order, _: PaymentCaptured, now: datetime, patience: Patience) -> Step | None:
     if order.state != "authorised":
         return None
-    return _advanced(order, "captured", _dispatch(order), deadline_s)
+    return _advanced(order, "captured", _dispatch(order), patience.step_s)
 
 
-def _dispatched(order: Order, _: ShipmentDispatched, now: datetime, deadline_s: float) -> Step | None:
-    return _advanced(order, "shipped", None, None) if order.state == "captured" else None
+def _dispatched(order: Order, _: ShipmentDispatched, now: datetime, patience: Patience) -> Step | None:
+    if order.state != "captured":
+        return None
+    return _advanced(order, "shipped", None, patience.delivery_s + patience.step_s)
 
 
-def _delivered(order: Order, _: ShipmentDelivered, now: datetime, deadline_s: float) -> Step | None:
+def _delivered(order: Order, _: ShipmentDelivered, now: datetime, patience: Patience) -> Step | None:
     if order.state != "shipped":
         return None
     completed = OrderCompleted(
@@ -184,79 +193,86 @@ def _delivered(order: Order, _: ShipmentDelivered, now: datetime, deadline_s: fl
         total_minor=order.total_minor,
         seconds=(now - order.placed_at).total_seconds(),
     )
-    return _step(msgspec.structs.replace(order, state="completed"), [completed], None)
+    return _step(msgspec.structs.replace(order, state="completed"), [*_resolution(order), completed], None)
 
 
-def _reservation_rejected(order: Order, _: ReservationRejected, now: datetime, deadline_s: float) -> Step | None:
+def _reservation_rejected(order: Order, _: ReservationRejected, now: datetime, patience: Patience) -> Step | None:
     if order.state == "placed":
         return _ended(msgspec.structs.replace(order, reason="out_of_stock"))
     if order.state == "cancelling" and order.stock_open:
-        return _answered(msgspec.structs.replace(order, stock_open=False), deadline_s)
-    if order.state in ("captured", "shipped"):
-        given_away = _incident(order, "was paid but its stock had been given away")
-        return _step(order, [given_away], deadline_s if order.state == "captured" else None)
+        return _answered(msgspec.structs.replace(order, stock_open=False), patience)
+    if order.state == "captured":
+        return _compensate(order, "out_of_stock", patience, stock=False)
     return None
 
 
-def _reservation_released(order: Order, event: ReservationReleased, now: datetime, deadline_s: float) -> Step | None:
+def _reservation_released(order: Order, event: ReservationReleased, now: datetime, patience: Patience) -> Step | None:
     if order.state == "cancelling" and order.stock_open:
-        return _answered(msgspec.structs.replace(order, stock_open=False), deadline_s)
+        return _answered(msgspec.structs.replace(order, stock_open=False), patience)
     if order.state in BEFORE_CAPTURE:
-        return _compensate(order, "deadline", deadline_s, stock=False)
+        return _compensate(order, "deadline", patience, stock=False)
     return None
 
 
-def _payment_declined(order: Order, event: PaymentDeclined, now: datetime, deadline_s: float) -> Step | None:
+def _payment_declined(order: Order, event: PaymentDeclined, now: datetime, patience: Patience) -> Step | None:
     if order.state not in ("reserved", "authorised"):
         return None
     reason = "suspected_fraud" if event.reason == "suspected_fraud" else "declined"
-    return _compensate(order, reason, deadline_s, money=order.state == "authorised")
+    return _compensate(order, reason, patience, money=order.state == "authorised")
 
 
-def _money_back(order: Order, _: PaymentVoided | PaymentRefunded, now: datetime, deadline_s: float) -> Step | None:
+def _money_back(order: Order, _: PaymentVoided | PaymentRefunded, now: datetime, patience: Patience) -> Step | None:
     if order.state != "cancelling" or not order.money_open:
         return None
-    return _answered(msgspec.structs.replace(order, money_open=False), deadline_s)
+    return _answered(msgspec.structs.replace(order, money_open=False), patience)
 
 
-def _cancellation(order: Order, _: CancellationAsked, now: datetime, deadline_s: float) -> Step | None:
-    return _compensate(order, "customer", deadline_s) if may_cancel(order) else None
+def _cancellation(order: Order, _: CancellationAsked, now: datetime, patience: Patience) -> Step | None:
+    return _compensate(order, "customer", patience) if may_cancel(order) else None
 
 
-def _deadline(order: Order, _: DeadlinePassed, now: datetime, deadline_s: float) -> Step | None:
+def _deadline(order: Order, _: DeadlinePassed, now: datetime, patience: Patience) -> Step | None:
     if order.state in BEFORE_CAPTURE:
-        return _compensate(order, "deadline", deadline_s)
+        return _compensate(order, "deadline", patience)
     if order.state == "captured":
-        return _again(order, [_dispatch(order)], "was paid and does not leave the warehouse", deadline_s)
+        return _again(order, [_dispatch(order)], "was paid and does not leave the warehouse", patience)
     if order.state == "cancelling":
         return _again(order, _compensations(order, order.stock_open, order.money_open),
-                      "is called off and its compensation does not finish", deadline_s)  # fmt: skip
-    return None
+                      "is called off and its compensation does not finish", patience)  # fmt: skip
+    return _overdue(order) if order.state == "shipped" else None
 
 
-def _compensate(order: Order, reason: str, deadline_s: float, *, stock: bool = True, money: bool = True) -> Step:
+def _overdue(order: Order) -> Step:
+    """A parcel on its way cannot be asked for again: a person has to look for it."""
+    late = msgspec.structs.replace(order, attempts=INCIDENT_AFTER_ATTEMPTS)
+    return _step(late, [_incident(order, "has left the warehouse and does not arrive")], None)
+
+
+def _compensate(order: Order, reason: str, patience: Patience, *, stock: bool = True, money: bool = True) -> Step:
     """Undo in reverse: first the money, if any was asked for, then the stock."""
     money = money and order.state != "placed"
-    requests = _compensations(order, stock, money, capturing=order.state == "authorised")
+    requests = _compensations(order, stock, money, taking=order.state in ("authorised", "captured"))
     called_off = msgspec.structs.replace(
         order, state="cancelling", reason=reason, stock_open=stock, money_open=money, attempts=0
     )
-    return _step(called_off, requests, deadline_s) if requests else _ended(called_off)
+    if not requests:
+        return _ended(called_off)
+    return _step(called_off, [*_resolution(order), *requests], patience.step_s)
 
 
-def _compensations(order: Order, stock: bool, money: bool, capturing: bool = False) -> list[Event]:
+def _compensations(order: Order, stock: bool, money: bool, taking: bool = False) -> list[Event]:
     requests: list[Event] = []
     if money:
         refund = RefundRequested(order_id=order.order_id, amount_minor=order.total_minor)
-        requests.append(refund if capturing else VoidRequested(order_id=order.order_id))
+        requests.append(refund if taking else VoidRequested(order_id=order.order_id))
     if stock:
         requests.append(ReleaseRequested(order_id=order.order_id))
     return requests
 
 
-def _answered(order: Order, deadline_s: float) -> Step:
+def _answered(order: Order, patience: Patience) -> Step:
     if order.stock_open or order.money_open:
-        return _step(order, [], wait_s(order.attempts, deadline_s))
+        return _step(order, [], wait_s(order.attempts, patience.step_s))
     return _ended(order)
 
 
@@ -270,15 +286,19 @@ def _ended(order: Order) -> Step:
     return _step(msgspec.structs.replace(order, state=state), [*_resolution(order), end], None)
 
 
-def _again(order: Order, requests: list[Event], trouble: str, deadline_s: float) -> Step:
+def _again(order: Order, requests: list[Event], trouble: str, patience: Patience) -> Step:
     attempts = order.attempts + 1
     events = [*requests, _incident(order, trouble)] if attempts == INCIDENT_AFTER_ATTEMPTS else requests
-    return _step(msgspec.structs.replace(order, attempts=attempts), events, wait_s(attempts, deadline_s))
+    return _step(msgspec.structs.replace(order, attempts=attempts), events, wait_s(attempts, patience.step_s))
 
 
-def wait_s(attempts: int, deadline_s: float) -> float:
-    """Seconds until a request is repeated: the step's deadline, doubled with each attempt, at most 5 minutes."""
-    return max(deadline_s, min(deadline_s * 2.0 ** min(attempts, 16), LONGEST_WAIT_S))
+def wait_s(attempts: int, step_s: float) -> float:
+    """Seconds until a request is repeated: the step's deadline, doubled after each attempt once there is an incident.
+
+    At most 5 minutes, or the deadline itself where that is longer.
+    """
+    doubled = min(max(attempts - INCIDENT_AFTER_ATTEMPTS + 1, 0), 16)
+    return max(step_s, min(step_s * 2.0**doubled, LONGEST_WAIT_S))
 
 
 def _dispatch(order: Order) -> DispatchRequested:
@@ -305,7 +325,7 @@ def _resolution(order: Order) -> list[Event]:
     return [IncidentResolved(incident_id=incident_id(order))] if stuck else []
 
 
-_RULES: dict[type, Callable[[Order, Any, datetime, float], Step | None]] = {
+_RULES: dict[type, Callable[[Order, Any, datetime, Patience], Step | None]] = {
     StockReserved: _stock_reserved,
     ReservationRejected: _reservation_rejected,
     ReservationReleased: _reservation_released,

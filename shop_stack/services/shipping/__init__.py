@@ -2,11 +2,11 @@
 
 from shop_stack.events import (
     CustomerErased,
-    DispatchRequested,
     LabelCreated,
     PersonScrubbed,
     ShipmentDelivered,
     ShipmentDispatched,
+    StockSold,
 )
 from shop_stack.hosting.service import Service, Timer
 from shop_stack.services import scrubbing
@@ -15,7 +15,7 @@ from shop_stack.services.shipping import handlers, store
 CARD = Service(
     name="shipping",
     routes=handlers.routes,
-    subscriptions={DispatchRequested: handlers.request_dispatch, CustomerErased: handlers.forget_person},
+    subscriptions={StockSold: handlers.take_units, CustomerErased: handlers.forget_person},
     publications=frozenset({LabelCreated, ShipmentDispatched, ShipmentDelivered, PersonScrubbed}),
     store=store.METADATA,
     timers=(

@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
-from shop_stack.events import CustomerErased, DispatchRequested, LabelCreated, ShipmentDelivered, ShipmentDispatched
+from shop_stack.events import CustomerErased, LabelCreated, ShipmentDelivered, ShipmentDispatched, StockSold
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
 from shop_stack.services import scrubbing
 from shop_stack.services.handover import Handover
@@ -58,13 +58,13 @@ def view(context: ServiceContext, order_id: str) -> ShipmentView:
     return ShipmentView(order_id, parcel.state, parcel.parcel_id, parcel.destination, parcel.attempts)
 
 
-def request_dispatch(transaction: Transaction, envelope: Envelope[DispatchRequested], context: ServiceContext) -> None:
-    """Write down that a parcel is to be sent; a repeated request changes nothing."""
-    order = envelope.data
-    if store.get_held(transaction.connection, order.order_id) is not None:
+def take_units(transaction: Transaction, envelope: Envelope[StockSold], context: ServiceContext) -> None:
+    """Write down that a parcel is to be sent, now that inventory has handed its units over; once an order."""
+    order_id, customer_id = envelope.data.order_id, envelope.data.customer_id
+    if customer_id is None or store.get_held(transaction.connection, order_id) is not None:
         return
-    shipment, due = rules.wanted(order.order_id, order.customer_id), transaction.now
-    if _HANDOVER.offer(context, order.order_id, 1):
+    shipment, due = rules.wanted(order_id, customer_id), transaction.now
+    if _HANDOVER.offer(context, order_id, 1):
         shipment, due = rules.attempted(shipment), _lease(transaction.now)
     cause = Cause(envelope.id, envelope.correlationid, envelope.traceparent)
     store.add(transaction.connection, shipment, due, cause)
