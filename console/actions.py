@@ -41,7 +41,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_pane('actions')", "a", "a", "actions", "the last ten actions: promised, measured, verdict"),
     Action("show_pane('logs')", "l", "l", "logs", "logs of the service, as they are written"),
     Action("show_pane('replicas')", "d", "d", "replicas", "details: the service's replicas with CPU and memory"),
-    Action("show_pane('parts')", "i", "i", "", "incidents, and the parts that are no service (log, gateway, ...)"),
+    Action("show_pane('parts')", "i", "i", "incidents", "incidents, and the parts that are no service (log, gateway)"),
     Action("open", "enter", "Enter", "", "open it: an event's order, an action, an incident, the replicas",
            scope="list"),
     Action("swap", "tab,shift+tab", "Tab", "", "go between the services and the lower pane"),

@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from console.feed import Feed
-from console.rows import Line, Span, words
+from console.rows import Line, Span, Tone, folded, words
 from console.text import content, safe
 from console.widgets.lines import Lines
 
@@ -75,9 +75,10 @@ class ActionDialog(ModalScreen[bool]):
         """Choose the next one."""
         raise NotImplementedError
 
-    def say(self, text: str, tone: str = "plain") -> None:
+    def say(self, text: str, tone: Tone = "plain") -> None:
         """Show a sentence in the dialog."""
-        self.query_one("#said", Lines).show(words(safe(text), tone))  # type: ignore[arg-type]
+        said = self.query_one("#said", Lines)
+        said.show(*folded(safe(text), said.size.width, 2, tone))
 
     def took(self, answer: object) -> None:
         """Close when the action was accepted; else say why not, and stay."""

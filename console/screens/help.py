@@ -19,7 +19,7 @@ SIGNS: tuple[tuple[str, str], ...] = (
     ("LAG", "events that wait to be handled"),
     ("PEAK 1H", "highest requests a second forecast for the next hour, and when"),
     ("REQ/S 55▲", "last minute above the 95% band forecast for now (▼ below)"),
-    ("INCIDENT", "✖ nobody owns it, ● somebody does, ✔ it is over; m makes you its owner"),
+    ("INCIDENT", "✖ nobody owns it, ● somebody does, ✔ it is over; m makes it yours"),
     ("STALE", "the newest sample is older than 5 s: believe nothing below it"),
 )
 

@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from console.feed import Feed
-from console.rows import Line, Span, words
+from console.rows import Line, Span, Tone, folded
 from console.text import content, safe
 from console.widgets.lines import Lines
 
@@ -49,8 +49,9 @@ class OrderDialog(ModalScreen["Journey | None"]):
         self._say("the 8 characters that an event's line shows will do, while that event is listed", "dim")
         self.query_one("#order", Input).focus()
 
-    def _say(self, text: str, tone: str) -> None:
-        self.query_one("#order-said", Lines).show(words(safe(text), tone))  # type: ignore[arg-type]
+    def _say(self, text: str, tone: Tone) -> None:
+        said = self.query_one("#order-said", Lines)
+        said.show(*folded(safe(text), said.size.width, 2, tone))
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Ask for it."""

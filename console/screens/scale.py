@@ -36,6 +36,7 @@ class ScaleDialog(ActionDialog):
         self.replicas = suggested(service)
         self._expected: Expectation | None = None
         self._zero_said = False
+        self._force_said = False
 
     def step(self, by: int) -> None:
         """One more or fewer, within the bounds."""
@@ -45,7 +46,7 @@ class ScaleDialog(ActionDialog):
 
     def changed(self) -> None:
         """Show the number and ask what it promises."""
-        self._zero_said, self._expected = False, None
+        self._zero_said, self._force_said, self._expected = False, False, None
         self.say("")
         self.query_one("#choice", Lines).show(self._choice(), self._companions())
         self.query_one("#effect", Lines).show(words("asking what to expect…", "dim"))
@@ -83,9 +84,13 @@ class ScaleDialog(ActionDialog):
         effect.show(*_promise(answer, effect.size.width))
 
     def act(self) -> None:
-        """Ask for it; none at all needs a second Enter."""
-        if self._expected is not None and self._expected.refused:
-            self.say(self._expected.refused, "bad")
+        """Ask for it; none at all, or again so soon, needs a second Enter."""
+        expected = self._expected
+        forces = expected is not None and expected.rests_s > 0
+        if expected is not None and expected.refused and not (forces and self._force_said):
+            self._force_said = True
+            again = " with one more Enter" if forces else ""
+            self.say(f"{expected.refused}{again}", "bad")
             return
         if self.replicas == 0 and not self._zero_said:
             self._zero_said = True
@@ -94,12 +99,12 @@ class ScaleDialog(ActionDialog):
         self.busy = True
         self.say("asking…", "dim")
         name, number, why, zero = self._service.name, self.replicas, self.reason, self.replicas == 0
-        self.feed.ask(lambda client: client.scale(name, number, why, confirm_zero=zero), self.took)
+        self.feed.ask(lambda client: client.scale(name, number, why, confirm_zero=zero, force=forces), self.took)
 
 
 def _promise(expected: "Expectation", width: int) -> list[Line]:
     if expected.refused:
-        return [words(f"refused: {safe(expected.refused)}", "bad")]
+        return folded(f"refused: {safe(expected.refused)}", width, 3, "bad")
     figures: Line = (
         Span("Expected  ", "dim"),
         Span(f"used {f.share(expected.utilisation_now)} → {f.share(expected.utilisation_then)}", "strong"),

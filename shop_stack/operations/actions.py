@@ -128,6 +128,7 @@ def expect(target: Target, replicas: int) -> Expectation:
         p95_then_ms=p95_then,
         words=_promise(target, replicas, now, then, p95_then),
         refused=refusal(target, replicas),
+        rests_s=target.rests_s if refusal(target, replicas, force=True) is None else 0.0,
     )
 
 

@@ -118,7 +118,10 @@ class RestartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scaling promises before it is done: utilisation over the replicas now and then, in words too."""
+    """What a scaling promises before it is done: utilisation over the replicas now and then, in words too.
+
+    `rests_s` above 0: it was scaled just now and is refused for so many seconds more, unless it is forced.
+    """
 
     service: str
     group: str
@@ -131,6 +134,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     p95_then_ms: float | None
     words: str
     refused: str | None
+    rests_s: float = 0.0
 
 
 class ActionView(msgspec.Struct, frozen=True, kw_only=True):

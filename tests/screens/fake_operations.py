@@ -106,6 +106,7 @@ class State:
     events: list[TailEvent] = field(default_factory=list)
     logs: list[str] = field(default_factory=lambda: [f"orders-1 line {i}" for i in range(40)])
     refuse: str = ""
+    rests_s: float = 0.0
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     measure_s: float = 60.0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -124,16 +125,23 @@ class State:
         self.services = [how(view) if view.name == name else view for view in self.services]
 
 
-def expectation(view: ServiceView, replicas: int) -> Expectation:
+def expectation(view: ServiceView, replicas: int, rests_s: float = 0.0) -> Expectation:
     """What scaling promises: utilisation over the replicas."""
     then = view.utilisation * view.desired / max(replicas, 1)
     return Expectation(
         service=view.name, group=view.group, moves_with=view.moves_with, replicas_now=view.desired,
         replicas_then=replicas, utilisation_now=view.utilisation, utilisation_then=then, p95_now_ms=view.p95_ms,
-        p95_then_ms=120.0, refused=None if replicas <= 8 else "at most 8 replicas",
+        p95_then_ms=120.0, refused=_refused(view, replicas, rests_s), rests_s=rests_s,
         words=f"{view.desired} → {replicas} replicas: each takes {then:.0%} of what it can, "
         "so p95 should fall to about 120 ms",
     )  # fmt: skip
+
+
+def _refused(view: ServiceView, replicas: int, rests_s: float) -> str | None:
+    if replicas > 8:
+        return "at most 8 replicas"
+    rests = f"{view.name} was scaled just now; wait {rests_s:.0f} s more and see what it did, or force it"
+    return rests if rests_s else None
 
 
 def effect(p95: float, utilisation: float) -> Effect:
@@ -316,7 +324,7 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
     if view is None:
         return _problem(404, f"no service is called {parts[4]}")
     if parts[5] == "expectation":
-        return 200, expectation(view, int(query["replicas"]))
+        return 200, expectation(view, int(query["replicas"]), state.rests_s)
     return 200, LogLines([f"{view.name}: {line}" for line in state.logs])
 
 

@@ -80,6 +80,19 @@ async def test_a_refused_scaling_stays_open_and_says_why(fake: FakeOperations, s
         assert isinstance(app.screen, ScaleDialog)
 
 
+async def test_scaling_again_at_once_needs_a_second_enter(fake: FakeOperations, state: State) -> None:
+    state.rests_s = 21.0
+    async with console(fake.home) as (app, pilot):
+        await pilot.press("s")
+        await until(pilot, says(app, "refused: payments was scaled just now; wait 21 s more"))
+        await pilot.press("enter")
+        await until(pilot, says(app, "force it with one more Enter"))
+        assert state.asked == []
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(state.asked))
+        assert state.asked[0][2]["force"] is True
+
+
 async def test_the_number_stays_within_its_bounds(fake: FakeOperations) -> None:
     async with console(fake.home) as (app, pilot):
         await pilot.press("s")

@@ -48,6 +48,8 @@ def test_zero_needs_a_second_confirmation() -> None:
 
 def test_a_group_rests_after_a_scaling_unless_forced() -> None:
     resting = replace(target(), rests_s=6.2)
+    assert actions.expect(resting, 3).rests_s == 6.2
+    assert actions.expect(resting, 99).rests_s == 0.0
     assert actions.refusal(resting, 3) == "orders was scaled just now; wait 7 s more and see what it did, or force it"
     assert actions.refusal(resting, 3, force=True) is None
     assert "1 to 8" in (actions.refusal(resting, 9, force=True) or ""), "force passes over no bound"
