@@ -15,7 +15,7 @@ _EXAMPLES = """  shopfloor dead-letters                                   what w
   shopfloor dead-letters replay                            a dry run: what would be tried, by reason
   shopfloor dead-letters replay --apply --reason "fixed in 1.4"
   shopfloor dead-letters replay --service orders --error "another version" --rate 10 --apply --reason upgraded
-  shopfloor dead-letters discard --event ID --apply --reason "unreadable" (needs the role admin)"""
+  shopfloor dead-letters discard --event ID --apply --reason "unreadable""""
 
 
 def add(subparsers: Subparsers) -> None:
@@ -38,7 +38,8 @@ def add(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 once done; 1 when the replay broke off, 5 when refused."""
     home = home_of(arguments)
-    with OperationsClient(read_endpoints(home).operations, read_token(home), timeout_s=30.0) as operations:
+    token = read_token(home, "admin" if arguments.what == "discard" else "operator")
+    with OperationsClient(read_endpoints(home).operations, token, timeout_s=30.0) as operations:
         if arguments.what == "list":
             return _list(operations.dead_letters(arguments.service, 1000), as_json=arguments.json)
         preview = operations.replay(_request(arguments))
