@@ -15,7 +15,7 @@ _EXAMPLES = """  shopfloor dead-letters                                   what w
   shopfloor dead-letters replay                            a dry run: what would be tried, by reason
   shopfloor dead-letters replay --apply --reason "fixed in 1.4"
   shopfloor dead-letters replay --service orders --error "another version" --rate 10 --apply --reason upgraded
-  shopfloor dead-letters discard --event ID --apply --reason "unreadable""""
+  shopfloor dead-letters discard --event ID --apply --reason unreadable"""
 
 
 def add(subparsers: Subparsers) -> None:
