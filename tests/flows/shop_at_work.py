@@ -62,17 +62,23 @@ class Shop:
     """
 
     def __init__(
-        self, folder: Path, topology: TopologyName, absent: Iterable[str] = (), ports: Mapping[str, int] | None = None
+        self,
+        folder: Path,
+        topology: TopologyName,
+        absent: Iterable[str] = (),
+        ports: Mapping[str, int] | None = None,
+        checkout: Checkout | None = None,
+        delivery_seconds: float = 0.05,
     ) -> None:
         self.clock = Clock()
         self.settings = Settings(
             home=Home(folder),
             topology=topology,
-            delivery_seconds=0.05,
+            delivery_seconds=delivery_seconds,
             ports={"provider": free_port(), **(ports or {})},
         )
         stack = read_stack()
-        self.stack = msgspec.structs.replace(stack, checkout=Checkout(), provider=Provider())
+        self.stack = msgspec.structs.replace(stack, checkout=checkout or Checkout(), provider=Provider())
         access.prepare_keys(self.settings.home, self.clock())
         self._groups = read_topology(topology, stack).groups
         self._running: dict[str, list[Group]] = {}
