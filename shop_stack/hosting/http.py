@@ -11,6 +11,7 @@ import msgspec
 from litestar import Litestar, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
@@ -49,7 +50,9 @@ def application(
     return Litestar(
         route_handlers=routers,
         exception_handlers=exception_handlers(),
-        openapi_config=OpenAPIConfig(title=title, version="1", path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title=title, version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+        ),
         logging_config=None,
         debug=False,
     )
