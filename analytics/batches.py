@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from shop_stack.eventlog.interface import StoredRecord
+from shop_stack.eventlog.interface import StoredRecord, Stretch
 from shop_stack.events.topics import HISTORY
 
 EVENTS = pa.schema(
@@ -37,6 +38,7 @@ REJECTED = pa.schema(
         ("value", pa.binary()),
     ]
 )
+_NEWLINE = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +49,7 @@ class _Wire(msgspec.Struct):
     time: datetime
     data: msgspec.Raw
     subject: str | None = None
-    sequence: int | None = None
+    sequence: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     correlationid: str | None = None
     causationid: str | None = None
 
@@ -116,17 +118,44 @@ def _row(record: StoredRecord) -> tuple[object, ...]:
     )
 
 
-def texts(records: Sequence[StoredRecord]) -> pa.Table:
-    """The records' values as text, for DuckDB to parse. Raises ValueError when one is not UTF-8."""
-    return pa.table(
-        [
-            pa.array([r.topic for r in records], pa.string()),
-            pa.array([r.partition for r in records], pa.int16()),
-            pa.array([r.position for r in records], pa.int64()),
-            pa.array([r.value for r in records], pa.string()),
-        ],
-        schema=TEXTS,
-    )
+def texts(stretch: Stretch) -> pa.RecordBatch | None:
+    """The values as text for DuckDB to parse, in columns of TEXTS; None when they are not UTF-8, one a line.
+
+    The lines stay as they lie, each with the newline at its end, which is white space in JSON.
+    """
+    number = len(stretch.positions)
+    ends = np.flatnonzero(np.frombuffer(stretch.lines, np.uint8) == _NEWLINE)
+    if len(ends) != number - 1 or not _is_utf8(stretch.lines):
+        return None
+    offsets = np.empty(number + 1, np.int32)
+    offsets[0], offsets[-1] = 0, len(stretch.lines)
+    offsets[1:-1] = ends + 1
+    values = pa.StringArray.from_buffers(number, pa.py_buffer(offsets), pa.py_buffer(stretch.lines))
+    topics = pa.repeat(pa.scalar(stretch.topic, pa.string()), number)
+    partitions = pa.repeat(pa.scalar(stretch.partition, pa.int16()), number)
+    positions = pa.array(np.asarray(stretch.positions, np.int64))
+    return pa.record_batch([topics, partitions, positions, values], schema=TEXTS)
+
+
+def _is_utf8(lines: bytes) -> bool:
+    if lines.isascii():
+        return True
+    try:
+        lines.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def records_at(stretches: Sequence[Stretch], places: Sequence[tuple[str, int, int]]) -> list[StoredRecord]:
+    """The records at these topics, partitions and positions, taken from the lines of stretches that are text."""
+    wanted = set(places)
+    return [
+        StoredRecord(stretch.topic, stretch.partition, position, None, value, {}, 0)
+        for stretch in stretches
+        for position, value in zip(stretch.positions, stretch.lines.split(b"\n"), strict=True)
+        if (stretch.topic, stretch.partition, position) in wanted
+    ]
 
 
 def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:

@@ -2,25 +2,28 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from analytics.batches import EVENTS, REJECTED, TEXTS, Decoded, Rejected, decoded, rejected_table, texts
+from analytics.batches import Rejected
+from analytics.keeping import Keeper, Kept
 from analytics.linger import Rate, linger_s
-from analytics.repeats import RecentIds
 from analytics.statements import statement
-from analytics.warehouse import MalformedData, Warehouse, WarehouseError
+from analytics.warehouse import Warehouse, WarehouseError
 from shop_stack.errors import (
     ForeignLog,
     LogUnavailable,
     PositionBelowStart,
     PositionPastEnd,
 )
-from shop_stack.eventlog.interface import EventLog, StoredRecord, TopicPartition, check_position
+from shop_stack.eventlog.interface import EventLog, StoredRecord, Stretch, TopicPartition, check_position
 from shop_stack.events.topics import HISTORY
 
-_MOST_RECORDS = 10_000
+_MOST_RECORDS = 122_880  # a row group of DuckDB's: a transaction that fills one is written once, past its WAL
+_MOST_BYTES = 64 * 1024 * 1024
+_AT_ONCE = 10_240
 _BULK = 1_000
 _ROLL_ROWS = 5_000
 _ROLL_ROWS_BEHIND = 50_000
@@ -28,6 +31,7 @@ _ROLL_S = 60.0
 _WAIT_S = 1.0
 _RETRY_S = 2.0
 _LOOK_S = 30.0
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,10 @@ class Ingest:
         self._warehouse = warehouse
         self._clock = clock
         self._history_came = history_came
-        self._events = warehouse.feed("incoming_events", EVENTS)
-        self._texts = warehouse.feed("incoming_texts", TEXTS)
-        self._rejected = warehouse.feed("incoming_rejected", REJECTED)
+        self._keeper = Keeper(warehouse, log.log_id)
         self._rate = Rate()
         self._committed: list[tuple[int, int]] = []
         self._fresh, self._fresh_since, self._behind = 1, clock(), False
-        self._batch = self._last_batch = int(warehouse.write(statement("ingest/last_batch"))[0][0] or 0)
-        self._recent = RecentIds(self._newest_id())
         self._positions, at = self._kept_positions()
         self.watermark = Watermark(at=at, positions=self._nested())
         self._check_log()
@@ -88,7 +88,7 @@ class Ingest:
                 self._look_for_loss_when_due()
             except (ForeignLog, PositionPastEnd) as error:
                 self.halt(str(error))
-            except (LogUnavailable, WarehouseError) as error:
+            except (LogUnavailable, PositionBelowStart, WarehouseError) as error:
                 self._say(trouble=str(error))
                 stop.wait(_RETRY_S)
 
@@ -99,17 +99,27 @@ class Ingest:
                 break
         self._behind = False
         self.roll_up()
+        self._keeper.settle()
         self._warehouse.settle()
 
     def step(self) -> int:
-        """Read what there is, at most 10,000 records, and commit it; how many records were read."""
-        records, skipped = self._read()
-        if not records and not skipped:
+        """Read what there is, at most 122,880 records, and commit it; how many records were read."""
+        news = self._log.news(self._positions)
+        if not news:
             self._rate.count(0, self._clock())
             return 0
-        self._keep(records, skipped)
-        self._behind = len(records) >= _MOST_RECORDS
-        return len(records)
+        missing = sum(end - self._positions[partition] for partition, end in news.items())
+        kept = False
+        try:
+            batch = self._keep_much(news) if missing >= _BULK else self._keep_few(news)
+            kept = True
+        finally:
+            if not kept:
+                self._positions, _ = self._kept_positions()
+        if batch is not None:
+            self._note(batch)
+        self._behind = batch is not None and missing - batch.records >= _BULK
+        return batch.records if batch is not None else 0
 
     def roll_up_when_due(self) -> bool:
         """Add the fresh rows to the marts when they are many or old."""
@@ -125,7 +135,7 @@ class Ingest:
         """Add the fresh rows to the marts, in one transaction."""
         with self._warehouse.transaction():
             self._count_delays()
-            self._warehouse.roll_up(self._last_batch)
+            self._warehouse.roll_up(self._keeper.batch)
         self._committed.clear()
         self._fresh = 0
 
@@ -135,10 +145,6 @@ class Ingest:
 
     def _say(self, halted: str | None = None, trouble: str | None = None) -> None:
         self.watermark = Watermark(self.watermark.at, self.watermark.positions, halted, trouble)
-
-    def _newest_id(self, batch: int | None = None) -> str | None:
-        found = self._warehouse.write(statement("ingest/newest_id"), {"batch": batch})
-        return found[0][0] if found else None
 
     def _kept_positions(self) -> tuple[dict[TopicPartition, int], datetime | None]:
         positions: dict[TopicPartition, int] = {
@@ -179,117 +185,73 @@ class Ingest:
         except PositionPastEnd as error:
             self.halt(str(error))
 
-    def _read(self) -> tuple[list[StoredRecord], list[Rejected]]:
+    def _keep_few(self, news: Mapping[TopicPartition, int]) -> Kept | None:
         records: list[StoredRecord] = []
         skipped: list[Rejected] = []
-        for (topic, number), end in self._log.news(self._positions).items():
-            while len(records) < _MOST_RECORDS and self._positions[(topic, number)] != end:
-                more = self._read_some(topic, number, _MOST_RECORDS - len(records), skipped)
+        for partition, end in news.items():
+            while len(records) < _MOST_RECORDS and self._positions[partition] != end:
+                more = self._from_start(self._log.read, partition, _AT_ONCE, skipped)
                 records += more
                 if not more:
                     break
-                self._positions[(topic, number)] = more[-1].position + 1
-        return records, skipped
+                self._positions[partition] = more[-1].position + 1
+        return self._keeper.keep_few(records, skipped) if records or skipped else None
 
-    def _read_some(self, topic: str, number: int, most: int, skipped: list[Rejected]) -> list[StoredRecord]:
-        position = self._positions[(topic, number)]
+    def _keep_much(self, news: Mapping[TopicPartition, int]) -> Kept:
+        skipped: list[Rejected] = []
+        return self._keeper.keep_much(self._stretches(news, skipped), skipped, self._read_singly)
+
+    def _stretches(self, news: Mapping[TopicPartition, int], skipped: list[Rejected]) -> Iterator[Stretch]:
+        """Much of what is new, the positions moved beyond it."""
+        left, room = _MOST_RECORDS, _MOST_BYTES
+        for partition, end in news.items():
+            while left > 0 and room > 0 and self._positions[partition] != end:
+                more = self._from_start(self._log.read_lines, partition, min(left, _AT_ONCE), skipped)
+                if not more.positions:
+                    break
+                self._positions[partition] = more.positions[-1] + 1
+                left -= len(more.positions)
+                room -= len(more.lines)
+                yield more
+
+    def _from_start(
+        self, read: Callable[[str, int, int, int], _Read], where: TopicPartition, most: int, skipped: list[Rejected]
+    ) -> _Read:
+        topic, number = where
+        position = self._positions[where]
         try:
-            return self._log.read(topic, number, position, most)
+            return read(topic, number, position, most)
         except PositionBelowStart:
             start = self._log.starts(topic)[number]
             reason = f"positions {position} to {start - 1} were removed by retention before they were read"
             skipped.append(Rejected(topic, number, start - 1, reason))
-            self._positions[(topic, number)] = start
-            return self._log.read(topic, number, start, most)
+            self._positions[where] = start
+            return read(topic, number, start, most)
 
-    def _keep(self, records: list[StoredRecord], skipped: list[Rejected]) -> None:
-        kept = False
-        try:
-            keep = self._keep_bulk if len(records) >= _BULK else self._keep_decoded
-            latest = keep(records, skipped)
-            kept = True
-        finally:
-            if not kept:
-                self._positions, _ = self._kept_positions()
-        self._last_batch = self._batch
+    def _read_singly(self, stretch: Stretch) -> list[StoredRecord]:
+        found: list[StoredRecord] = []
+        position, last = stretch.positions[0], stretch.positions[-1]
+        while position <= last and (more := self._log.read(stretch.topic, stretch.partition, position, _AT_ONCE)):
+            found += [record for record in more if record.position <= last]
+            position = more[-1].position + 1
+        return found
+
+    def _note(self, batch: Kept) -> None:
         now = self._clock()
-        self._committed.append((self._batch, int(now * 1_000_000)))
-        self._rate.count(len(records), now)
+        self._committed.append((self._keeper.batch, int(now * 1_000_000)))
+        self._rate.count(batch.records, now)
         self._fresh_since = now if not self._fresh else self._fresh_since
-        self._fresh += len(records)
-        at = max((t for t in (self.watermark.at, latest) if t is not None), default=None)
+        self._fresh += batch.records
+        at = max((t for t in (self.watermark.at, batch.latest) if t is not None), default=None)
         self.watermark = Watermark(at=at, positions=self._nested())
-        if any(record.topic == HISTORY.name for record in records):
+        if HISTORY.name in batch.topics:
             self._history_came()
-
-    def _keep_bulk(self, records: list[StoredRecord], skipped: list[Rejected]) -> datetime | None:
-        try:
-            self._texts.table = texts(records)
-            with self._warehouse.transaction():
-                self._begin_batch(skipped)
-                self._write("keep_texts")
-                self._write("mark_repeats", {"ids": self._found_repeats()})
-        except (ValueError, MalformedData):
-            return self._keep_decoded(records, skipped)
-        finally:
-            self._texts.table = TEXTS.empty_table()
-        self._recent.forget(self._newest_id(self._batch))
-        return self._latest_time()
-
-    def _keep_decoded(self, records: list[StoredRecord], skipped: list[Rejected]) -> datetime | None:
-        batch = decoded(records)
-        repeated, unknown = self._recent.sort_out(batch.ids)
-        with self._warehouse.transaction():
-            self._begin_batch(batch.rejected + skipped)
-            repeated += self._look_up(unknown)
-            self._write_events(batch)
-            if repeated:
-                self._write("mark_repeats", {"ids": repeated})
-        self._recent.remember(batch.ids)
-        return batch.latest
-
-    def _write_events(self, batch: Decoded) -> None:
-        self._events.table = batch.events
-        self._write("keep_events")
-
-    def _begin_batch(self, rejected: list[Rejected]) -> None:
-        self._batch = self._last_batch + 1
-        if rejected:
-            self._rejected.table = rejected_table(rejected)
-            self._write("keep_rejected")
-
-    def _look_up(self, ids: list[str]) -> list[str]:
-        if not ids:
-            return []
-        bounds = {"ids": ids, "low": min(ids), "high": max(ids)}
-        return [row[0] for row in self._warehouse.write(statement("ingest/known_ids"), bounds)]
-
-    def _found_repeats(self) -> list[str]:
-        low, high = self._warehouse.write(
-            "select min(id), max(id) from raw_events where batch = $batch", {"batch": self._batch}
-        )[0]
-        bounds = {"low": low, "high": high, "batch": self._batch}
-        return [row[0] for row in self._warehouse.write(statement("ingest/find_repeats"), bounds)]
-
-    def _write(self, name: str, parameters: dict[str, object] | None = None) -> None:
-        sql = statement(f"ingest/{name}")
-        given = {"batch": self._batch, **(parameters or {})}
-        if "$log_id" in sql:
-            given["log_id"] = self._log.log_id
-        self._warehouse.write(sql, given)
 
     def _count_delays(self) -> None:
         if self._committed:
             numbers, times = zip(*self._committed, strict=True)
             given = {"batches": list(numbers), "times": list(times), "history": HISTORY.name}
             self._warehouse.write(statement("ingest/count_delays"), given)
-
-    def _latest_time(self) -> datetime | None:
-        found = self._warehouse.write(
-            "select max(time) from raw_events where batch = $batch and topic <> $history",
-            {"batch": self._batch, "history": HISTORY.name},
-        )[0][0]
-        return found.replace(tzinfo=UTC) if found else None
 
     def _nested(self) -> dict[str, dict[int, int]]:
         nested: dict[str, dict[int, int]] = {}

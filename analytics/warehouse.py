@@ -1,7 +1,6 @@
 """The warehouse: the one owner of the DuckDB file, its schema, its marts and its connections."""
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,39 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analytics.marts import MARTS, STAGING, fingerprint, to_roll_up
 from analytics.statements import statement
 from shop_stack.errors import ShopfloorError
 
-# In the order in which they are made: a mart comes after those it reads. They are rolled up in reverse, so that
-# a mart which reads another one sees it before the same events are added to it.
-MARTS = (
-    "topic_minutes",
-    "partition_positions",
-    "orders_placed",
-    "order_ends",
-    "order_lines",
-    "sales_minutes",
-    "behaviour",
-    "past_sessions",
-    "service_parts",
-    "products",
-    "forecasts_made",
-    "forecast_points",
-)
-STAGING = (
-    "stg_orders_placed",
-    "stg_order_lines",
-    "stg_order_ends",
-    "stg_past_orders",
-    "stg_past_minutes",
-    "stg_service_samples",
-    "stg_behaviour",
-    "stg_products",
-    "stg_forecasts",
-)
 # One thread: a query's parts are not worth the waking of a second one here (0.65 ms a statement against 1.45),
 # and each asking thread runs its own statement.
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {
@@ -114,7 +88,8 @@ class Warehouse:
     def numbers(self, sql: str, parameters: Mapping[str, object]) -> npt.NDArray[Any]:
         """The first column of one reading statement on the writer's connection. Raises WarehouseError."""
         with _own_errors():
-            return self._writer.execute(sql, parameters).to_arrow_table().column(0).to_numpy()
+            found: pa.Table = self._writer.sql(sql, params=dict(parameters)).to_arrow_table()
+        return np.asarray(found.column(0))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -174,7 +149,8 @@ class Warehouse:
 
     def roll_up(self, batch: int) -> None:
         """Add everything fresh to the marts, up to `batch`; inside a transaction."""
-        for mart in reversed(MARTS):
+        types = {row[0] for row in self.write(statement("ingest/fresh_types"))}
+        for mart in to_roll_up(types):
             self.write(f"insert into kept_{mart} select * from fresh_{mart}")  # noqa: S608 (names from MARTS)
         self.write("update rolled_up set batch = $batch", {"batch": batch})
 
@@ -193,7 +169,7 @@ class Warehouse:
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))
         with self.transaction():
-            if self._writer.execute("select marts from rolled_up").fetchone() != (_fingerprint(),):
+            if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):
                 self._forget_marts()
             self._make_marts()
 
@@ -204,7 +180,7 @@ class Warehouse:
             self._writer.execute(f"drop view if exists fresh_{mart}")
             self._writer.execute(f"drop table if exists kept_{mart}")
         self._writer.execute("delete from rolled_up")
-        self._writer.execute("insert into rolled_up values (0, $marts)", {"marts": _fingerprint()})
+        self._writer.execute("insert into rolled_up values (0, $marts)", {"marts": fingerprint()})
 
     def _make_marts(self) -> None:
         for name in STAGING:
@@ -226,11 +202,6 @@ def _own_errors() -> Iterator[None]:
         raise
     except duckdb.Error as error:
         raise WarehouseError(_first_line(error)) from error
-
-
-def _fingerprint() -> str:
-    texts = [statement(f"staging/{name}") for name in STAGING] + [statement(f"marts/{name}") for name in MARTS]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -36,6 +36,9 @@ create table if not exists rolled_up (batch bigint not null, marts varchar not n
 -- delays from an event's time to its commit here, counted in buckets 5% wide
 create table if not exists delay_buckets (minute timestamp not null, bucket smallint not null, events bigint not null);
 
+-- whether an id has the form of a UUIDv7, which sorts by the millisecond in which it was made
+create or replace macro time_ordered(id) as length(id) = 36 and substr(id, 15, 1) = '7';
+
 -- what is committed and not yet in the marts
 create or replace view fresh_rows as
 select * from raw_events where batch > (select max(batch) from rolled_up);

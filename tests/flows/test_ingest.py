@@ -10,11 +10,13 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analytics.ingest import Ingest
 from analytics.warehouse import Warehouse, WarehouseError
+from shop_stack.errors import LogUnavailable
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import Record
 from shop_stack.events import OrderCompleted, OrderRejected
@@ -54,6 +56,98 @@ def test_an_import_that_comes_again_in_bulk_counts_once(tmp_path: Path) -> None:
             made.catch_up()
         assert counted(made) == (3000, 1500, 0)
         assert sum(r["orders"] for r in made.ask("revenue_by_day")) == 1500
+        made.check()
+
+
+def test_repeats_are_marked_in_bulk_wherever_the_first_one_lies(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    early, late = days_before(2), days_before(1)
+    before = [record(placed(f"b{n}"), early) for n in range(1200)]
+    made.log.append("shop.orders", before)
+    made.log.append("shop.history", [record(past_order("h1"), early, "no-uuid")])
+    made.catch_up()
+    assert counted(made) == (1201, 1201, 0)
+    made = made.reopen()  # what was kept before is not in memory any more
+    new = [record(placed(f"n{n}"), late) for n in range(3000)]
+    made.log.append("shop.orders", new)
+    made.log.append("shop.orders", [before[3], new[7], new[7]])
+    made.log.append("shop.payments", [new[9]])
+    made.log.append("shop.history", [record(past_order("h1"), late, "no-uuid")])
+    made.catch_up()
+    assert counted(made) == (4206, 4201, 0)
+    made.log.append("shop.orders", [*(record(placed(f"m{n}"), NOW) for n in range(2000)), new[11], before[5]])
+    made.catch_up()
+    assert counted(made) == (6208, 6201, 0)
+    made.put(placed("last"))
+    made.log.append("shop.orders", [new[12]])
+    made.catch_up()
+    assert counted(made) == (6210, 6202, 0)
+    made.check()
+    made.ingest.roll_up()
+    made.check()
+    assert sum(r["orders"] for r in made.ask("orders_by_minute", since=days_before(3).isoformat())) == 6201
+    made.close()
+
+
+def test_in_bulk_an_event_is_read_as_it_is_one_by_one(tmp_path: Path) -> None:
+    made = Stand(tmp_path)
+    event = '{"id":"%s","source":"/s","type":"t","time":"%s","sequence":%s,"data":%s}'
+    odd = [
+        event % ("offset", "2026-11-22T12:00:00.5+01:00", 3, '{"a": "ü"}'),
+        event % ("lines", "2026-11-22T12:00:00Z", 1, '{\n "a": 1}'),
+        event % ("no zone", "2026-11-22T12:00:00", 1, "{}"),
+        event % ("no time", "yesterday", 1, "{}"),
+        event % ("large", "2026-11-22T12:00:00Z", 2**63, "{}"),
+        event % ("null", "2026-11-22T12:00:00Z", "null", "null"),
+        '{"id":"no data","source":"/s","type":"t","time":"2026-11-22T12:00:00Z"}',
+        "7",
+        "",
+    ]
+    values = [text.encode() for text in odd] + [event.encode()[:20] + b"\xff"]
+    few = [Record("same", value) for value in values]
+    made.log.append("shop.orders", few)
+    made.catch_up()
+    sql = "select subject, time, sequence, data, source from raw_events where id = $id"
+    names = ("offset", "lines", "null")
+    one_by_one = [made.warehouse.ask(sql, {"id": name}).rows for name in names]
+    assert [len(rows) for rows in one_by_one] == [1, 1, 1]
+    rejected = "select value, reason from rejected_records where topic = $topic order by position"
+    said = made.warehouse.ask(rejected, {"topic": "shop.orders"}).rows
+    other = Stand(tmp_path / "other")
+    good = [record(placed(f"o{n}"), NOW) for n in range(1500)]
+    other.log.append("shop.payments", [*few[:1], *good[:700], *few[1:], *good[700:]])
+    other.log.append("shop.catalog", [r for r in few if b"\n" not in r.value] + [record(placed("x"), NOW)] * 1200)
+    other.catch_up()
+    assert [other.warehouse.ask(sql + " and topic = 'shop.payments'", {"id": name}).rows for name in names] == (
+        one_by_one
+    )
+    assert other.warehouse.ask(rejected, {"topic": "shop.payments"}).rows == said
+    assert other.warehouse.ask(rejected, {"topic": "shop.catalog"}).rows == said
+    assert len(said) == len(odd) + 1 - len(names)
+    other.check()
+    other.close()
+    made.close()
+
+
+def test_a_bulk_that_fails_midway_leaves_nothing_and_is_read_again(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.log.append("shop.orders", [record(placed(f"o{n}"), NOW) for n in range(3000)])
+        made.log.append("shop.payments", [record(placed(f"p{n}"), NOW) for n in range(12_000)])
+        read, reads = made.log.read_lines, [0]
+
+        def fail(*given: Any) -> Any:
+            reads[0] += 1
+            if reads[0] == 8:
+                raise LogUnavailable("the disk is away")
+            return read(*given)
+
+        made.log.read_lines = fail  # type: ignore[method-assign,assignment]
+        with pytest.raises(LogUnavailable):
+            made.ingest.step()
+        assert counted(made) == (0, 0, 0)
+        made.catch_up()
+        assert reads[0] > 8
+        assert counted(made) == (15_000, 15_000, 0)
         made.check()
 
 

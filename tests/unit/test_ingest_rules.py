@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
-from analytics.batches import decoded, texts
+from analytics.batches import decoded, records_at, texts
 from analytics.linger import Rate, linger_s
-from analytics.repeats import RecentIds
+from analytics.marts import MARTS, heeded, to_roll_up
+from analytics.repeats import RecentIds, SeenIds
 from analytics.schedule import Schedule
-from shop_stack.eventlog.interface import StoredRecord
+from shop_stack.eventlog.interface import StoredRecord, Stretch
 from shop_stack.ids import uuid7
 
 pytestmark = pytest.mark.pure
@@ -63,9 +65,64 @@ def test_what_is_no_event_is_kept_apart_with_its_place_and_reason() -> None:
     assert all(r.reason for r in batch.rejected)
 
 
-def test_text_that_is_not_utf8_is_refused() -> None:
-    with pytest.raises(ValueError):
-        texts([record(b"\xff\xfe")])
+def stretch(*values: bytes) -> Stretch:
+    return Stretch("shop.orders", 1, range(7, 7 + len(values)), b"\n".join(values))
+
+
+def test_lines_become_texts_with_their_places() -> None:
+    values = [b'{"a":1}', b"", "ü".encode(), b""]
+    table = texts(stretch(*values))
+    assert table is not None
+    assert [row["value"].removesuffix("\n").encode() for row in table.to_pylist()] == values
+    assert [(row["topic"], row["partition"], row["position"]) for row in table.to_pylist()] == [
+        ("shop.orders", 1, 7 + n) for n in range(4)
+    ]
+    assert [(r.position, r.value) for r in records_at([stretch(*values)], [("shop.orders", 1, 9)])] == [(9, values[2])]
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b'{\n"a":1}', "ü".encode()[:1]], ids=["bytes", "newline", "cut"])
+def test_lines_that_are_no_text_or_not_one_a_value_are_refused(value: bytes) -> None:
+    assert texts(stretch(b"{}", value, b"{}")) is None
+
+
+def test_a_sequence_beyond_64_bits_is_rejected() -> None:
+    event = b'{"id":"a","source":"/s","type":"t","time":"2026-11-22T12:00:00Z","sequence":%d,"data":1}'
+    batch = decoded([record(event % (2**63 - 1)), record(event % 2**63), record(event % 10**30)])
+    assert batch.ids == ["a"]
+    assert len(batch.rejected) == 2
+
+
+def test_seen_ids_tell_what_came_before_and_what_comes_twice() -> None:
+    seen = SeenIds("", others_before=False)
+    generator = np.random.default_rng(5)
+    numbers = generator.integers(1, 2**63, 200_000, dtype=np.uint64)
+    crowded = (np.arange(1, 2000, dtype=np.uint64) << np.uint64(32)) | np.uint64(3)  # all want one slot
+    for start in range(0, len(numbers), 40_000):
+        assert seen.add(numbers[start : start + 40_000]) == []
+    assert seen.add(crowded) == []
+    again = np.concatenate([crowded[5:9], numbers[::50_000], np.array([11, 11, 12, 0], np.uint64)])
+    assert seen.add(again) == sorted({*crowded[5:9].tolist(), *numbers[::50_000].tolist(), 11})
+    assert seen.add(np.array([12, 13, 0], np.uint64)) == [1, 12]
+    assert not seen.full
+
+
+def test_each_mart_is_filled_when_an_event_came_that_it_heeds() -> None:
+    for mart in MARTS:
+        for kind in heeded(mart):
+            assert mart in to_roll_up({kind})
+        assert heeded(mart) or mart in to_roll_up(set())
+    assert to_roll_up({"shop.product.added.v1"}) == ["products", "partition_positions", "topic_minutes"]
+    assert to_roll_up({kind for mart in MARTS for kind in heeded(mart)}) == list(reversed(MARTS))
+
+
+def test_the_newest_id_is_known_after_memory_dropped_some() -> None:
+    recent = RecentIds(None)
+    assert recent.newest == ""
+    ids = [uuid7(NOW + timedelta(milliseconds=n)) for n in range(20_002)]
+    recent.remember([*ids, "zzz"])
+    assert recent.newest == ids[-1]
+    recent.forget(uuid7(NOW))
+    assert recent.newest > uuid7(NOW - timedelta(seconds=1))
 
 
 def test_forecasts_are_due_on_time_and_when_a_history_has_paused() -> None:
