@@ -133,6 +133,15 @@ QUESTIONS: dict[str, Question] = {
         Question("data_range", (), {"events": "events"}),
         Question("imports", (), {"net_sales_minor": "minor", "rounding_minor": "minor"}, "Imported."),
         Question("freshness", (), {"position": "the next position to read"}),
+        Question(
+            "order_states", _ALL, {"total_minor": "minor"}, "Live orders only; the auditor holds them to orders.", None
+        ),
+        Question(
+            "records_counted",
+            (),
+            {"position": "the next position to read", "records": "records", "repeats": "records"},
+            "The auditor holds them to the log.",
+        ),
     )
 }
 

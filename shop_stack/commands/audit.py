@@ -2,10 +2,11 @@
 
 import argparse
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, running_settings, takes_json
-from shop_stack.errors import NotRunning
+from shop_stack.errors import NotRunning, SettingError
 from shop_stack.settings import Settings, settings_from
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def add(subparsers: Subparsers) -> None:
     """Its arguments."""
     parser = parser_of(subparsers, "audit", "audit the books: nothing lost, nothing doubled", _EXAMPLES, run)
     parser.add_argument("--strict", action="store_true", help="count what is still in flight as violated")
+    absent = "look in every file of the home for each line of this file: bytes of an erased person, which must be gone"
+    parser.add_argument("--absent", metavar="FILE", help=absent)
     takes_json(parser)
 
 
@@ -27,12 +30,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when nothing is violated, 1 when something is, 3 when nothing ever ran on the home."""
     from shop_stack.operations.audit_home import audit_home
 
-    report = audit_home(_settings(arguments), strict=arguments.strict)
+    needles = _needles(arguments.absent) if arguments.absent else []
+    report = audit_home(_settings(arguments), strict=arguments.strict, needles=needles)
     if arguments.json:
         print_json(report)
     else:
         _show(report)
     return 0 if report.ok else 1
+
+
+def _needles(name: str) -> list[bytes]:
+    try:
+        lines = Path(name).expanduser().read_bytes().splitlines()
+    except OSError as error:
+        raise SettingError(f"--absent: cannot read {name} ({error.strerror})") from error
+    if not any(lines):
+        raise SettingError(f"--absent: {name} names nothing to look for; write one text a line")
+    return [line for line in lines if line]
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

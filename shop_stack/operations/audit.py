@@ -5,7 +5,7 @@ flight; what an open incident or a parked message names counts as explained.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -147,6 +147,7 @@ class OrderRow(NamedTuple):
     total_minor: int
     placed_us: int
     moved_us: int
+    customer_id: str = ""
 
 
 class AccountRow(NamedTuple):
@@ -196,11 +197,16 @@ def orders_reach_an_end(
 
 
 def one_key_one_order(
-    orders: Iterable[OrderRow], keys: Iterable[KeyRow], kept_since_us: int, excuses: Excuses = NO_EXCUSES
+    orders: Iterable[OrderRow],
+    keys: Iterable[KeyRow],
+    kept_since_us: int,
+    forgotten: Container[str] = (),
+    excuses: Excuses = NO_EXCUSES,
 ) -> Invariant:
     """Every idempotency key of an accepted checkout leads to one order of its own, and every order to one key.
 
-    `kept_since_us`: orders placed before it may have lost their key to pruning (microseconds since 1970).
+    `kept_since_us`: orders placed before it may have lost their key to pruning (microseconds since 1970), as those of
+    `forgotten` customers have to their erasure.
     """
     tally = Tally("one_key_one_order", excuses)
     by_order: defaultdict[str, list[str]] = defaultdict(list)
@@ -214,7 +220,7 @@ def one_key_one_order(
         found = by_order.get(order.order_id, [])
         if len(found) > 1:
             tally.difference(order.order_id, f"was answered to {len(found)} keys: {', '.join(sorted(found)[:3])}")
-        elif not found and order.placed_us >= kept_since_us:
+        elif not found and order.placed_us >= kept_since_us and order.customer_id not in forgotten:
             tally.difference(order.order_id, "was placed without an idempotency key: its request was never answered")
     for order_id, found in by_order.items():
         if order_id not in known:

@@ -1,14 +1,22 @@
 """The audit of a home folder: what runs there, who publishes and follows what, and what operators have asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from shop_stack.access import read_token
+from shop_stack.errors import AccessDenied
 from shop_stack.eventlog.pruning import inbox_kept
+from shop_stack.events.topics import TOPICS
 from shop_stack.hosting.cards import card_of
+from shop_stack.operations import audit_stores as stores
+from shop_stack.operations.audit import Invariant, OrderRow, skipped
+from shop_stack.operations.audit_analytics import NAMES, AnalyticsSilent, Questions, audit_analytics
+from shop_stack.operations.audit_erasure import files_below
 from shop_stack.operations.audit_run import HomeBooks, Report, Shop, run_audit, when_last_alive
-from shop_stack.operations.audit_tasks import Consumer
+from shop_stack.operations.audit_tasks import Consumer, Frame, audit_erasures
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import Stack, read_stack
 
@@ -19,15 +27,42 @@ class _Desired(msgspec.Struct):
     groups: dict[str, int]
 
 
-def audit_home(settings: Settings, *, strict: bool = False, now: datetime | None = None) -> Report:
-    """Audit the stack of a home folder, whether it runs or not.
+def audit_home(
+    settings: Settings, *, strict: bool = False, now: datetime | None = None, needles: Sequence[bytes] = ()
+) -> Report:
+    """Audit the stack of a home folder, whether it runs or not; `needles` are bytes that must be in none of its files.
 
     Of one that is down, time has stopped at its last record. Raises BookUnreadable, LogUnavailable.
     """
     books = HomeBooks(settings.home, settings.log_url)
     if now is None:
         now = datetime.now(UTC) if settings.home.endpoints.exists() else when_last_alive(books) + _LATER
-    return run_audit(books, lambda: shop_of(settings), desired_of(settings.home), now, strict=strict)
+
+    def beside(frame: Frame) -> list[Invariant]:
+        files = files_below(settings.home.path) if needles else []
+        return [*_analytics(settings, books, frame), *audit_erasures(books, frame, files, needles)]
+
+    shop = shop_of(settings)
+    return run_audit(books, lambda: shop, desired_of(settings.home), now, strict=strict, beside=beside)
+
+
+def _analytics(settings: Settings, books: HomeBooks, frame: Frame) -> list[Invariant]:
+    port = settings.ports.get("analytics")
+    if not port or not settings.home.endpoints.exists():
+        return [skipped(name, "analytics is not running") for name in NAMES]
+
+    def read() -> dict[str, OrderRow]:
+        with closing(books.store("orders")) as orders:
+            return stores.read_orders(orders, frame.watermark.at_us)
+
+    orders = read()
+    with closing(books.log()) as log:
+        starts, ends = ({topic: of(topic) for topic in TOPICS} for of in (log.starts, log.ends))
+    try:
+        questions = Questions(port, read_token(settings.home, "viewer"))
+        return audit_analytics(questions, orders, read, starts, ends, frame.watermark, frame.excuses)
+    except (AnalyticsSilent, AccessDenied) as error:
+        return [skipped(name, str(error)) for name in NAMES]
 
 
 def shop_of(settings: Settings) -> Shop:

@@ -101,10 +101,10 @@ def run_audit(
     now: datetime,
     *,
     strict: bool = False,
-    beside: Callable[[], list[Invariant]] = list,
+    beside: Callable[[Frame], list[Invariant]] = lambda frame: [],
     few: int = FEW,
 ) -> Report:
-    """Audit the books as of `now`. `shop` and `beside` (further invariants) are asked while other processes work.
+    """Audit the books as of `now`. `beside` finds further invariants while other processes work.
 
     `strict`: nothing is in flight. Logs of more than `few` records are shared among two processes; `books` must then
     be picklable. Raises BookUnreadable, LogUnavailable.
@@ -134,14 +134,14 @@ def _judge(
     shop: Shop,
     desired: Mapping[str, int],
     work: Work,
-    beside: Callable[[], list[Invariant]],
+    beside: Callable[[Frame], list[Invariant]],
 ) -> tuple[list[Invariant], int]:
     """All invariants, and how many orders there are."""
     streams = [work(tasks.audit_streams_of, books, frame, share) for share in share_topics(shop)]
     of_orders = work(tasks.audit_orders, books, frame)
     of_stock = work(tasks.audit_stock_levels, books, frame)
     of_operations, sent = tasks.audit_operations(books, desired)
-    others = beside()
+    others = beside(frame)
     found: list[Invariant] = [*of_orders.result(), *of_stock.result()]
     orders = found[0].rows_checked
     shares: list[Found] = [part.result() for part in streams]

@@ -6,6 +6,7 @@ so that their mistakes are not its own. A table that is not there has no rows.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from shop_stack.errors import ShopfloorError
 from shop_stack.events import StockLevelChanged, StockReceived
 from shop_stack.operations.audit import AccountRow, CaptureRow, KeyRow, OrderRow
 from shop_stack.operations.audit_columns import NO_TEXTS, Texts, joined_texts, split
+from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_operators import ActionRow, AuditRow
 from shop_stack.operations.audit_stock import LevelRow, ReservationRow, StockChange
 from shop_stack.operations.audit_streams import Outgoing
@@ -106,7 +108,7 @@ def read_orders(orders: sqlite3.Connection, watermark_us: int) -> dict[str, Orde
     Else when it was placed; microseconds since 1970.
     """
     moved = _recently_moved(orders, watermark_us)
-    sql = "SELECT order_id, state, total_minor, placed_us, placed_us FROM orders"
+    sql = "SELECT order_id, state, total_minor, placed_us, placed_us, customer_id FROM orders"
     found = {row[0]: OrderRow._make(row) for row in _rows(orders, "orders", sql)}
     for order_id in moved.keys() & found.keys():
         found[order_id] = found[order_id]._replace(moved_us=moved[order_id])
@@ -135,6 +137,12 @@ def _order_promised(answer: bytes) -> str | None:
         return _promised.decode(answer).order_id
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def read_erased(customers: sqlite3.Connection) -> list[ErasedRow]:
+    """Those who are erased now, under each id that they had."""
+    sql = "SELECT customer_id, erased_us FROM people WHERE erased_us IS NOT NULL"
+    return [ErasedRow._make(row) for row in _rows(customers, "people", sql)]
 
 
 def read_accounts(ledger: sqlite3.Connection) -> dict[str, AccountRow]:
@@ -183,7 +191,7 @@ def read_stock_changes(inventory: sqlite3.Connection) -> Iterator[StockChange]:
     """The events of stock items in the order of their commits."""
     sql = "SELECT payload FROM outbox WHERE type IN (?, ?) ORDER BY ordinal"
     cursor = _rows(inventory, "outbox", sql, (StockReceived.type, StockLevelChanged.type))
-    while payloads := [payload for (payload,), _ in zip(cursor, range(1000), strict=False)]:
+    while payloads := [payload for (payload,) in islice(cursor, 1000)]:
         for event in _stock_events.decode(b"[" + b",".join(payloads) + b"]"):
             units = event.data
             yield StockChange(units.product_id, units.quantity, units.available, units.reserved, units.sold)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -19,10 +20,11 @@ from shop_stack.events import ActionRequested, AuditAdvanced, IncidentOpened, In
 from shop_stack.events.topics import ACTIONS, INCIDENTS, TOPICS
 from shop_stack.ids import uuid7
 from shop_stack.moments import moment
-from shop_stack.operations import audit, audit_operators, audit_stock, audit_streams
+from shop_stack.operations import audit, audit_erasure, audit_operators, audit_stock, audit_streams
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations.audit import Excuses, Invariant, Watermark
 from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, keys
+from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_log import LogRows, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing, Subscription
 
@@ -106,7 +108,9 @@ def audit_orders(books: Books, frame: Frame) -> list[Invariant]:
         accounts, shipments = stores.read_accounts(ledger), stores.read_shipments(opened["shipping"])
         payments = stores.read_payments(opened["payments"])
         keys_kept_us = watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
-        of_keys = audit.one_key_one_order(orders.values(), stores.read_keys(opened["orders"]), keys_kept_us, excuses)
+        forgotten = {row.customer_id for row in _erased(books)}
+        answered = stores.read_keys(opened["orders"])
+        of_keys = audit.one_key_one_order(orders.values(), answered, keys_kept_us, forgotten, excuses)
         known = _with_younger(books, orders, watermark, [reservations, accounts, shipments])
         return [
             audit.orders_reach_an_end(orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses),
@@ -228,6 +232,21 @@ def audit_operations(books: Books, desired: Mapping[str, int]) -> tuple[list[Inv
         audit_operators.audit_chain_whole(chain, heads),
         audit_operators.replicas_as_asked(actions, desired),
     ], sent
+
+
+def _erased(books: Books) -> list[ErasedRow]:
+    with closing(books.store("customers")) as customers:
+        return stores.read_erased(customers)
+
+
+def audit_erasures(books: Books, frame: Frame, files: Sequence[Path], needles: Sequence[bytes]) -> list[Invariant]:
+    """Erased people, in the stores and in these files."""
+    erased = _erased(books)
+    with _opened(books, audit_erasure.PLACES if erased else ()) as opened:
+        remains = [row for place, store in opened.items() for row in audit_erasure.remains_of(erased, place, store)]
+    looked = len(files) if needles else 0
+    traces = audit_erasure.find_bytes(files, needles) if needles else ()
+    return [audit_erasure.erased_people_absent(erased, remains, traces, looked, frame.watermark)]
 
 
 class _Wire(msgspec.Struct):

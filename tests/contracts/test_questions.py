@@ -40,6 +40,8 @@ COLUMNS = {
     "imports": "file_hash lines_read lines_imported reasons net_sales_minor reason_money_minor "
     "rounding_minor first last",
     "freshness": "topic partition position event_time",
+    "order_states": "order_id state total_minor placed_at",
+    "records_counted": "topic partition position records repeats",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
 Asked = tuple[Stand, TestClient[Litestar], Home]

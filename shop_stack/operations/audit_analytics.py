@@ -1,0 +1,191 @@
+"""The books' invariants over analytics: its counts are the log's, and its orders are those of orders, both ways."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+
+from shop_stack.errors import ShopfloorError
+from shop_stack.moments import moment
+from shop_stack.operations.audit import ENDED, Excuses, Invariant, OrderRow, Tally, Watermark
+from shop_stack.operations.audit_log import Positions
+
+NAMES = ("analytics_equals_log", "analytics_equals_orders")
+_TIMEOUT_S = 15.0
+_PATIENCE_S = 3.0
+_LOOK_S = 0.1
+_EVER, _LATER = moment(0), timedelta(microseconds=1)
+
+
+class AnalyticsSilent(ShopfloorError):
+    """Analytics does not answer, or not this question; the message says why."""
+
+
+class CountedRow(NamedTuple):
+    """What analytics has of one partition: the next position to read, records taken, repeats among them."""
+
+    topic: str
+    partition: int
+    position: int
+    records: int
+    repeats: int
+
+
+class StateRow(NamedTuple):
+    """An order as analytics knows it; `state` is completed, rejected, cancelled or open."""
+
+    order_id: str
+    state: str
+    total_minor: int
+
+
+def analytics_equals_log(
+    counted: Mapping[tuple[str, int], CountedRow], starts: Positions, ends: Positions, strict: bool
+) -> Invariant:
+    """Analytics has taken each record of the log once, position by position, up to where it has read.
+
+    `ends` are those of before it was asked. A partition whose front retention has removed may have more in analytics.
+    """
+    tally = Tally("analytics_equals_log")
+    for topic, of in ends.items():
+        for partition, end in of.items():
+            row = counted.get((topic, partition), CountedRow(topic, partition, 0, 0, 0))
+            start = starts.get(topic, {}).get(partition, 0)
+            tally.rows += row.records
+            where = f"{topic}/{partition}"
+            if row.position > end and strict:
+                tally.difference(where, f"ends at {end} and analytics has read up to {row.position}")
+            elif row.records > row.position or (start == 0 and row.records != row.position):
+                tally.difference(where, f"was read up to {row.position} and analytics has {row.records} records of it")
+            if row.position < end:
+                words = f"has {end} records and analytics has read {row.position}"
+                tally.difference(where, words, strict, count=end - max(row.position, start))
+    return tally.result()
+
+
+def analytics_equals_orders(
+    orders: Mapping[str, OrderRow], states: Mapping[str, StateRow], watermark: Watermark, excuses: Excuses
+) -> Invariant:
+    """Each order is known to analytics with its total and its end, and analytics knows no other.
+
+    `orders` were read before analytics was asked: what has moved since the watermark may differ.
+    """
+    tally = Tally("analytics_equals_orders", excuses)
+    for order_id, order in orders.items():
+        tally.rows += 1
+        known = states.get(order_id)
+        settled = watermark.settled(order.moved_us)
+        if known is None:
+            tally.difference(order_id, f"is {order.state} and unknown to analytics", settled)
+            continue
+        if known.total_minor != order.total_minor:
+            tally.difference(order_id, f"costs {order.total_minor} and analytics says {known.total_minor}")
+        if known.state != (order.state if order.state in ENDED else "open"):
+            tally.difference(order_id, f"is {order.state} and analytics says {known.state}", settled)
+    for order_id in states.keys() - orders.keys():
+        tally.difference(order_id, f"is {states[order_id].state} in analytics and no order")
+    return tally.result()
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    positions: dict[str, dict[str, int]] = {}
+    halted: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    rows: list[dict[str, Any]]
+    watermark: _Mark = _Mark()
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+class Questions:
+    """Asks one analytics on loopback. Raises AnalyticsSilent."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._token = token
+
+    def counted(self, wanted: Positions, patience_s: float = _PATIENCE_S) -> dict[tuple[str, int], CountedRow]:
+        """What was taken of each partition, once it has read as far as wanted or patience is at its end."""
+        until = time.monotonic() + patience_s
+        while True:
+            rows = [CountedRow(**row) for row in self._ask("records_counted").rows]
+            found = {(row.topic, row.partition): row for row in rows}
+            behind = any(
+                (topic, number) not in found or found[topic, number].position < end
+                for topic, of in wanted.items()
+                for number, end in of.items()
+                if end > 0
+            )
+            if not behind or time.monotonic() >= until:
+                return found
+            time.sleep(_LOOK_S)
+
+    def states(self, since: datetime, until: datetime) -> dict[str, StateRow]:
+        """The orders placed in this span."""
+        return {row.order_id: row for row in self._states(since, until)}
+
+    def _states(self, since: datetime, until: datetime) -> Iterator[StateRow]:
+        """A span with more rows than an answer may have is asked for in halves."""
+        try:
+            answer = self._ask("order_states", since=since.isoformat(), until=until.isoformat())
+        except _TooMuch:
+            middle = since + (until - since) / 2
+            yield from self._states(since, middle)
+            yield from self._states(middle, until)
+            return
+        for row in answer.rows:
+            yield StateRow(row["order_id"], row["state"], row["total_minor"])
+
+    def _ask(self, name: str, **given: str) -> _Answer:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
+        try:
+            path = f"/analytics/v1/questions/{name}?{urlencode(given)}"
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+            response = connection.getresponse()
+            body = response.read()
+            if response.status == 400 and b"too many" in body:
+                raise _TooMuch("too many rows")
+            if response.status != 200:
+                raise AnalyticsSilent(f"analytics answers {response.status} to {name}: see its log")
+            answer = _answer.decode(body)
+        except (OSError, HTTPException, msgspec.MsgspecError) as error:
+            raise AnalyticsSilent(f"analytics does not answer ({type(error).__name__}: {error})") from error
+        finally:
+            connection.close()
+        if answer.watermark.halted is not None:
+            raise AnalyticsSilent(f"analytics has halted: {answer.watermark.halted}")
+        return answer
+
+
+class _TooMuch(ShopfloorError):
+    """The answer would have too many rows."""
+
+
+def audit_analytics(
+    questions: Questions,
+    orders: Mapping[str, OrderRow],
+    again: Callable[[], Mapping[str, OrderRow]],
+    starts: Positions,
+    ends: Positions,
+    watermark: Watermark,
+    excuses: Excuses,
+) -> list[Invariant]:
+    """Both invariants; `again` reads the orders once more, for those placed meanwhile. Raises AnalyticsSilent.
+
+    `ends` are the log's after `orders` were read, so that analytics, which has read up to there, knows them all.
+    """
+    counted = questions.counted(ends)
+    newest = max((order.placed_us for order in orders.values()), default=watermark.now_us)
+    states = questions.states(_EVER, moment(newest) + _LATER)
+    known = {**again(), **orders} if states.keys() - orders.keys() else orders
+    return [
+        analytics_equals_log(counted, starts, ends, watermark.strict),
+        analytics_equals_orders(known, states, watermark, excuses),
+    ]
