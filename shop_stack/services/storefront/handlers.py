@@ -25,7 +25,7 @@ from shop_stack.events import (
     Quantity,
 )
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
-from shop_stack.services.answers import IdempotencyKey, PathId, Subject, answer_of, respond, to_us
+from shop_stack.services.answers import IdempotencyKey, PathId, Subject, answer_of, answers_with, respond, to_us
 from shop_stack.services.storefront import rules, store
 from shop_stack.services.storefront.pages import Composer, NoSuchProduct, ProductPage, SearchPage
 from shop_stack.services.storefront.people import person_route
@@ -101,7 +101,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     def read_cart(cart_id: PathId, subject: Subject) -> CartView:
         return _view(_own_cart(context, cart_id, subject))
 
-    @post("/v1/checkouts", status_code=200, sync_to_thread=True)
+    @post("/v1/checkouts", status_code=200, sync_to_thread=True, responses=answers_with(200, Checkout))
     def check_out(
         data: JSONBody[CheckoutAsked], body: RawBody, subject: Subject, idempotency_key: IdempotencyKey
     ) -> Response[bytes]:
@@ -141,8 +141,16 @@ def _owned(cart: store.Cart | None, subject: str) -> store.Cart | None:
 
 
 def _own_cart(context: ServiceContext, cart_id: str, subject: str) -> store.Cart:
+    return _found(_cart_of(context, cart_id, subject))
+
+
+def _cart_of(context: ServiceContext, cart_id: str, subject: str) -> store.Cart | None:
     with context.read() as connection:
-        cart = _owned(store.cart(connection, cart_id), subject)
+        cart = store.cart(connection, cart_id)
+    return cart if cart is not None and cart.subject == subject else None
+
+
+def _found(cart: store.Cart | None) -> store.Cart:
     if cart is None:
         raise NotFoundException("you have no cart of this id")
     return cart
@@ -152,19 +160,20 @@ def _check_out(
     context: ServiceContext, composer: Composer, cart_id: str, body: bytes, subject: str, key: str
 ) -> Answer:
     """Price the cart; what stands against it is raised inside `work`, where an answered request never comes again."""
-    cart = _own_cart(context, cart_id, subject)
+    cart = _cart_of(context, cart_id, subject)
+    wanted = cart.lines if cart is not None else {}
     try:
-        prices = composer.prices(list(cart.lines), subject) if cart.lines else {}
+        prices = composer.prices(list(wanted), subject) if wanted else {}
     except MeshError:
         raise HTTPException(
             status_code=503,
             detail="the catalog cannot price the cart just now; try again with the same key",
             headers={"retry-after": "1"},
         ) from None
-    lines, unpriced = rules.priced(cart.lines, prices)
+    lines, unpriced = rules.priced(wanted, prices)
 
     def work(transaction: Transaction) -> Answer:
-        if not cart.lines:
+        if not _found(cart).lines:
             raise HTTPException(status_code=422, detail="the cart is empty; put something in first")
         if unpriced:
             detail = f"{len(unpriced)} products of the cart are no longer sold; take them out and try again"
