@@ -98,7 +98,7 @@ def test_two_minutes_of_a_stranger(terminal: Terminal, state: State) -> None:
 
 
 def test_hostile_text_reaches_no_terminal_and_no_action(terminal: Terminal, state: State) -> None:
-    screen = terminal.until("[@click=app.scale('orders',0)]Jane[/")
+    screen = terminal.until("[@click=app.scale('orders',0)]Jane[")
     assert "\u202e" not in screen
     coloured = terminal.screen("-e")
     assert "\x1b[31mgnp" not in coloured
