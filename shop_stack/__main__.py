@@ -24,6 +24,7 @@ _COMMANDS = (
     "dead-letters",
     "audit",
     "load",
+    "simulate",
     "import",
     "chaos",
 )

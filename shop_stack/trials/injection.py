@@ -1,4 +1,4 @@
-"""Where the shop reads the process's own clock, chance, entropy and network, and how a simulation puts its own there."""
+"""Where the shop reads the clock, chance, entropy and network of its process, and how a simulation puts in its own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

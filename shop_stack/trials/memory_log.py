@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from shop_stack.errors import Fenced, LogUnavailable, UnknownTopic
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, TopicPartition, check_position
+from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition, check_position
 from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
 
@@ -41,6 +41,9 @@ class Weather:
     def committed(self, group: str) -> None:
         """A member has committed positions."""
 
+    def shared(self, group: str) -> None:
+        """The group's partitions were shared anew; its members learn of it at their next poll."""
+
 
 @dataclass
 class Partition:
@@ -59,6 +62,7 @@ class Partition:
 class Group:
     """A group: its members in the order they joined, who owns what since which generation, and positions."""
 
+    name: str
     topics: set[str] = field(default_factory=set)
     members: "list[MemoryConsumer]" = field(default_factory=list)
     owners: "dict[TopicPartition, tuple[MemoryConsumer, int]]" = field(default_factory=dict)
@@ -131,8 +135,8 @@ class MemoryLog:
         """Join a group that shares the partitions of these topics."""
         for topic in topics:
             self._topic(topic)
-        joined = self._groups.setdefault(group, Group())
-        consumer = MemoryConsumer(self, group, joined, topics)
+        joined = self._groups.setdefault(group, Group(group))
+        consumer = MemoryConsumer(self, joined, topics)
         joined.members.append(consumer)
         self.share(joined)
         return consumer
@@ -149,6 +153,7 @@ class MemoryLog:
                 before = group.owners.get((topic, number))
                 owners[topic, number] = before if before and before[0] is owner else (owner, group.generation)
         group.owners = owners
+        self.weather.shared(group.name)
 
     def read(self, topic: str, partition: int, position: int, max_records: int = 500) -> list[StoredRecord]:
         """Records from `position` on; empty at the end.
@@ -158,6 +163,11 @@ class MemoryLog:
         found = self._topic(topic)[partition]
         check_position((topic, partition), position, found.first, found.end)
         return found.records[position - found.first : position - found.first + max_records]
+
+    def read_lines(self, topic: str, partition: int, position: int, max_records: int) -> Stretch:
+        """Like `read`, for much at once: values alone."""
+        found = self.read(topic, partition, position, max_records)
+        return Stretch(topic, partition, [r.position for r in found], b"\n".join(r.value for r in found))
 
     def partition(self, topic: str, number: int) -> Partition:
         """A partition as it lies."""
@@ -248,9 +258,8 @@ class MemoryLog:
 class MemoryConsumer:
     """A member of a group. It learns of a new share at its next poll; until then its commits may be refused."""
 
-    def __init__(self, log: MemoryLog, name: str, group: Group, topics: Sequence[str]) -> None:
+    def __init__(self, log: MemoryLog, group: Group, topics: Sequence[str]) -> None:
         self._log = log
-        self._name = name
         self._group = group
         self.topics = list(topics)
         self.types: frozenset[str] = frozenset()
@@ -265,7 +274,7 @@ class MemoryConsumer:
 
         Raises PositionPastEnd, PositionBelowStart, LogUnavailable.
         """
-        if self._log.weather.before_poll(self._name):
+        if self._log.weather.before_poll(self._group.name):
             self.lose_all()
         if self._generation != self._group.generation:
             self._refresh()
@@ -317,13 +326,13 @@ class MemoryConsumer:
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Store the next position to read of each partition. Raises Fenced when they moved to another member."""
-        self._log.weather.before_commit(self._name)
+        self._log.weather.before_commit(self._group.name)
         held = {where: since for where, (owner, since) in self._group.owners.items() if owner is self}
         mine = {where: at for where, at in positions.items() if held.get(where) == self._since.get(where, -1)}
         self._group.positions.update(mine)
-        self._log.weather.committed(self._name)
+        self._log.weather.committed(self._group.name)
         if len(mine) < len(positions):
-            raise Fenced(f"group {self._name}: partitions moved to another member; drop what was read of them")
+            raise Fenced(f"group {self._group.name}: partitions moved to another member; drop what was read of them")
 
     def heed(self, types: Sequence[str]) -> None:
         """What is worth waking for, which whoever drives this consumer may ask; every record is read all the same."""

@@ -38,9 +38,7 @@ class Books:
     """The rows of all books of a schedule at its end."""
 
     def __init__(self, shop: Shop, bank: Bank) -> None:
-        self.drivers: dict[str, sqlite3.Connection] = {
-            name: store.kept().driver for name, store in shop.stores.items()
-        }
+        self.drivers: dict[str, sqlite3.Connection] = {name: store.kept().driver for name, store in shop.stores.items()}
         self.accounts = {account.order_id: account for account in bank.ledger.accounts()}
         self.captures = bank.captures()
         orders = self.drivers["orders"].execute("SELECT order_id, cart_id, state, total_minor, reason FROM orders")
@@ -114,7 +112,9 @@ def _stock(books: Books) -> Iterator[Violation]:
 
 def _sold(books: Books) -> Iterator[Violation]:
     """A completed order's units are sold; no other order's are. Given-away stock is named in an incident instead."""
-    named = {row[0] for row in _rows(books, "orders", "SELECT aggregateid FROM outbox WHERE aggregateid LIKE 'order-%'")}
+    named = {
+        row[0] for row in _rows(books, "orders", "SELECT aggregateid FROM outbox WHERE aggregateid LIKE 'order-%'")
+    }
     for order_id, state in _rows(books, "inventory", "SELECT order_id, state FROM reservations"):
         order = books.orders.get(order_id)
         completed = order is not None and order[2] == "completed"

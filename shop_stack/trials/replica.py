@@ -219,4 +219,3 @@ class Replica:
         elif more:
             self.plan(name, 0.001)
         self.shop.dirty.add(self.service)
-

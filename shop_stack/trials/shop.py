@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from shop_stack.errors import MeshError
 from shop_stack.envelope import Envelope
+from shop_stack.errors import MeshError
 from shop_stack.eventlog.delivery import types_of
 from shop_stack.eventlog.interface import Record
 from shop_stack.events import Event, ProductAdded
@@ -19,7 +19,7 @@ from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, EventHandler, Mesh, Service, ServiceContext, Transaction
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import Stack, read_stack
-from shop_stack.trials.memory_log import MemoryLog, Weather
+from shop_stack.trials.memory_log import MemoryLog
 from shop_stack.trials.memory_store import MemoryStore
 from shop_stack.trials.plan import PRICES, PRODUCTS, SERVICES, Plan
 from shop_stack.trials.replica import Replica
@@ -130,7 +130,7 @@ class Shop:
         self.log = MemoryLog(seconds=world.clock)
         for topic, record in common.sent:
             self.log.append(topic, [record])
-        self.log.weather = LogWeather(world, self._appended)
+        self.log.weather = LogWeather(world, self._appended, self._shared)
         self.dirty: set[str] = set()
         self.failing: dict[tuple[str, str], int] = {}
         self.levels_wrong: list[str] = []
@@ -173,6 +173,11 @@ class Shop:
         for replica in self.replicas:
             if topic in self.topics[replica.service] and (None in types or types & self._heeded[replica.service]):
                 replica.hear(at)
+
+    def _shared(self, group: str) -> None:
+        for replica in self.replicas:
+            if replica.service == group:
+                replica.hear(self.world.seconds + self.world.jitter("shared", 0.0, 1.0))
 
     def _committed(self, store: str, driver: sqlite3.Connection) -> None:
         self.dirty.add(store)

@@ -1,4 +1,4 @@
-"""One schedule: the shop at work under planned faults, brought to rest, its parked records replayed, its books audited."""
+"""One schedule: the shop at work under planned faults, brought to rest, what is parked replayed, its books audited."""
 
 import logging
 from collections.abc import Iterator

@@ -14,14 +14,14 @@ OnCommit = Callable[[str, sqlite3.Connection], None]
 
 
 class LogWeather(Weather):
-    """The log's faults; `on_append` tells the readers."""
+    """The log's faults; `on_append` tells the readers, `on_shared` the members of a group."""
 
-    def __init__(self, world: World, on_append: OnAppend) -> None:
+    def __init__(self, world: World, on_append: OnAppend, on_shared: Callable[[str], None]) -> None:
         self._world = world
+        self._on_shared = on_shared
         self._on_append = on_append
         self._late: tuple[str, float] | None = None
         self._twice = 1
-
 
     def before_append(self, topic: str, records: Sequence[Record]) -> int:
         """Crash, refuse, store a part, or make the records late or double."""
@@ -92,6 +92,10 @@ class LogWeather(Weather):
     def committed(self, group: str) -> None:
         """Crash."""
         self._world.crash_at("positioned", "after its position is committed")
+
+    def shared(self, group: str) -> None:
+        """The members look within a second."""
+        self._on_shared(group)
 
 
 class StoreStrikes:

@@ -1,4 +1,4 @@
-"""The simulated world: one clock, one queue of what is due, the faults that are planned, and what was told of it all."""
+"""The simulated world: one clock, one queue of what is due, the planned faults, and what was told of it all."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ class World:
         self.story: list[Told] | None = [] if telling else None
         self.struck: Counter[str] = Counter()
         self.names: dict[str, str] = {}
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self._streams: dict[str, Random] = {}
         self._passed: Counter[tuple[str, str]] = Counter()
@@ -68,11 +68,11 @@ class World:
         """Seconds since the start, which only grow."""
         return self.seconds
 
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
+    def after(self, seconds: float, what: Callable[[], object]) -> None:
         """Do it in so many seconds."""
         self.at(self.seconds + seconds, what)
 
-    def at(self, seconds: float, what: Callable[[], None]) -> None:
+    def at(self, seconds: float, what: Callable[[], object]) -> None:
         """Do it then."""
         heappush(self._queue, (seconds, next(self._order), what))
 

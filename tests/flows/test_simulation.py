@@ -1,0 +1,157 @@
+"""The simulation: schedules under faults leave balanced books, a seed tells one story, a failing one is told short."""
+
+import ast
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shop_stack.events import ReservationRequested
+from shop_stack.hosting.context import WriteTransaction
+from shop_stack.services.inventory import rules
+from shop_stack.trials import injection
+from shop_stack.trials.plan import Fault, OrderPlan, Plan, draw
+from shop_stack.trials.schedules import Report, run_seeds, simulate, stories
+from shop_stack.trials.shrinking import shortest
+from shop_stack.trials.simulation import run
+
+pytestmark = pytest.mark.embedded
+ROOT = Path(__file__).parents[2]
+SCHEDULES = 300
+
+
+def plan_of(*faults: Fault, orders: int = 3, **changes: Any) -> Plan:
+    """A plain schedule of tea, with these faults."""
+    wanted = tuple(OrderPlan(number=n, at_s=float(n), lines={"tea": n}) for n in range(1, orders + 1))
+    usual = {"replicas": {}, "step_deadline_s": 20.0, "reservation_s": 120.0}
+    return Plan(seed=1, orders=wanted, faults=faults, **(usual | changes))
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return simulate(SCHEDULES, 1)
+
+
+def test_the_books_balance_whatever_strikes(report: Report) -> None:
+    assert report.failed == [], "\n".join(stories(report))
+    assert report.schedules == SCHEDULES
+
+
+def test_schedules_are_long_enough_and_not_all_orders_are_called_off(report: Report) -> None:
+    assert report.orders >= 3
+    assert report.deliveries >= 40
+    orders = sum(report.outcomes.values())
+    assert report.outcomes["completed"] > 0.35 * orders
+    for end in ("cancelled (deadline)", "cancelled (customer)", "rejected (declined)", "rejected (out_of_stock)"):
+        assert report.outcomes[end] > 0.02 * orders, end
+
+
+def test_every_kind_of_fault_strikes(report: Report) -> None:
+    kinds = {"crash", "kill", "stall", "moved", "late", "twice", "echo", "half", "away", "lost ack", "busy", "fails",
+             "poison", "jump", "slow", "unheard", "lost answer", "told", "lost"}  # fmt: skip
+    assert kinds <= set(report.faults)
+
+
+def test_without_faults_every_order_completes() -> None:
+    outcome = run(plan_of(orders=4))
+    assert outcome.violations == []
+    assert outcome.ends == {"completed": 4}
+    assert outcome.struck == {}
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_seed_tells_one_story(seed: int) -> None:
+    first, second = run(draw(seed), telling=True), run(draw(seed), telling=True)
+    assert first.log == second.log
+    assert first.story == second.story
+    assert len(first.log) > 20
+    assert run(draw(seed + 1), telling=True).log != first.log
+
+
+@pytest.mark.parametrize(
+    "site", ["commit", "committed", "append", "appended", "position", "positioned", "handle", "call", "called"]
+)
+def test_a_crash_between_two_effects_loses_and_doubles_nothing(site: str) -> None:
+    for service in ("payments",) if site.startswith("call") else ("orders", "inventory", "payments", "shipping"):
+        for nth in range(1, 5):
+            crash = Fault(site=site, what="crash", actor=service, nth=nth, amount=1.0)
+            outcome = run(plan_of(crash, orders=4))
+            assert outcome.violations == [], f"{service} at its {nth}th {site}"
+            assert outcome.struck == {"crash": 1}
+            assert sum(outcome.ends.values()) == 4
+
+
+def test_a_failing_schedule_tells_its_shortest_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WriteTransaction, "handle", _handling_twice(WriteTransaction.handle))
+    failed = run_seeds(range(1, 3)).failed
+    assert failed
+    told = stories(_report_of(failed))[0]
+    assert told.startswith(f"the shortest story of seed {failed[0].seed}:")
+    assert "  broken: " in told
+    assert "orders {" in told
+    assert len(told.splitlines()) < 60
+
+
+def _handling_twice(handle: Callable[..., None]) -> Callable[..., None]:
+    """A reservation that ignores that it was made before."""
+
+    def twice(self: Any, envelope: Any) -> None:
+        handle(self, envelope)
+        if isinstance(envelope.data, ReservationRequested):
+            driver = self.driver
+            driver.execute("UPDATE stock_items SET reserved = reserved + 1 WHERE product_id = 'tea'")
+
+    return twice
+
+
+def _report_of(failed: list[Any]) -> Report:
+    return Report(schedules=2, seed=1, violations=len(failed), failed=failed, outcomes={}, faults={}, orders=0.0,
+                  deliveries=0.0, seconds=1.0, per_second=1.0, cpu_ms=1.0)  # fmt: skip
+
+
+def test_shrinking_keeps_what_is_needed_and_no_more() -> None:
+    plan = draw(11)
+    needed = plan.orders[-1].number
+
+    def fails(candidate: Plan) -> bool:
+        return any(order.number == needed for order in candidate.orders) and len(candidate.faults) >= 1
+
+    small = shortest(plan, fails)
+    assert [order.number for order in small.orders] == [needed]
+    assert len(small.faults) == 1
+    assert small.unhurried
+
+
+def test_everything_on_the_simulated_path_that_reads_clock_or_chance_is_injected() -> None:
+    injected = {Path(str(module.__file__)) for module in (*injection.READS_THE_CLOCK, *injection.ROLLS_DICE)}
+    ours = [ROOT / "shop_stack" / "services" / name for name in ("orders", "inventory", "payments", "shipping")]
+    paths = [path for folder in ours for path in folder.glob("*.py")]
+    paths += [ROOT / "shop_stack/eventlog" / f"{name}.py" for name in
+              ("delivery", "relay", "dead_letters", "inbox", "outbox", "arrivals", "idempotency")]  # fmt: skip
+    paths += [ROOT / "shop_stack/hosting/context.py", ROOT / "shop_stack/services/handover.py"]
+    assert len(paths) > 20
+    provider = ROOT / "shop_stack/services/payments/provider.py"  # replaced whole: its call is the network
+    readers = {path for path in paths if _uses(path, {"time", "random"})}
+    assert readers - {provider} == injected
+
+
+def _uses(path: Path, modules: set[str]) -> bool:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return any(isinstance(n, ast.Import) and modules & {name.name for name in n.names} for n in nodes)
+
+
+def test_the_command_prints_its_report_and_fails_when_the_books_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shop_stack.__main__ import main
+
+    assert main(["simulate", "--schedules", "5", "--seed", "21", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["schedules"], printed["violations"]) == (5, 0)
+    assert {"outcomes", "per_second", "deliveries", "orders"} <= set(printed)
+    monkeypatch.setattr(rules, "giving_back", lambda lines: [])
+    assert main(["simulate", "--schedules", "5", "--seed", "21"]) == 1
+    assert "broken: nothing_reserved_at_the_end" in capsys.readouterr().err
+    assert main(["simulate", "--schedules", "0"]) == 2
