@@ -1,5 +1,6 @@
 """One SQLite file that many processes write: a fair lock before BEGIN IMMEDIATE, WAL, kept connections."""
 
+import _thread
 import fcntl
 import os
 import sqlite3
@@ -176,27 +177,31 @@ def _is_new(connection: sqlite3.Connection) -> bool:
 
 
 class _Waiting:
-    """One wait for a lock that is taken. The lock goes to whoever waits, or back if nobody does any more."""
+    """One wait for a lock that is taken. The lock goes to whoever waits, or back if nobody does any more.
+
+    On bare threads and locks: a `Thread` would first wait for its own start, and that is a turn lost to the others.
+    """
 
     def __init__(self, lock_file: int) -> None:
         self._lock_file = lock_file
-        self._settling = threading.Lock()
-        self._got = threading.Event()
+        self._settling = _thread.allocate_lock()
+        self._coming = _thread.allocate_lock()
+        self._coming.acquire()
         self._given_up = False
+        self._got = False
 
     def within(self, patience_s: float) -> bool:
         """Whether the lock came in time; if not, the file is closed once it comes, and with it the lock goes."""
-        threading.Thread(target=self._wait, name="lock", daemon=True).start()
-        if self._got.wait(patience_s):
-            return True
+        _thread.start_new_thread(self._wait, ())
+        self._coming.acquire(timeout=patience_s)
         with self._settling:
-            self._given_up = not self._got.is_set()
-        return not self._given_up
+            self._given_up = not self._got
+        return self._got
 
     def _wait(self) -> None:
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         with self._settling:
+            self._got = not self._given_up
             if self._given_up:
                 os.close(self._lock_file)
-            else:
-                self._got.set()
+        self._coming.release()
