@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 TIERS := tests/architecture tests/unit tests/contracts tests/flows tests/screens tests/stack
 
-.PHONY: env demo test check pure embedded real benchmarks clean
+# What is too long for every push: hours. Results belong into docs/soak.md, with their date.
+SOAK := build/soak
+
+.PHONY: env demo test soak check pure embedded real benchmarks clean
 
 env: $(VENV)/.made
 
@@ -22,6 +25,13 @@ test: env
 	$(BIN)/pytest tests/architecture tests/unit
 	$(BIN)/pytest tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
+
+soak: env
+	mkdir -p $(SOAK)
+	$(BIN)/shopfloor simulate --schedules 20000 --seed 1 --json | tee $(SOAK)/simulation.json
+	$(BIN)/python -m tests.soak.ingest_kills --kills 1000 | tee $(SOAK)/ingest_kills.json
+	$(BIN)/python -m tests.soak.bounces | tee $(SOAK)/bounces.json
+	$(BIN)/python -m tests.soak.chaos_table --keep $(SOAK)/chaos.jsonl | tee $(SOAK)/chaos.md
 
 check: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -126,9 +126,12 @@ def mark(driver: sqlite3.Connection, ordinals: Sequence[int], now: int) -> None:
 
 
 def forget(driver: sqlite3.Connection, topics: Sequence[str], before: int) -> int:
-    """Delete up to a thousand of the oldest rows that the log's retention of these topics has passed."""
+    """Delete up to a thousand rows, the oldest first, that the log's retention of these topics has passed.
+
+    Reads past the rows of other topics: for services that publish to topics with a retention.
+    """
     return driver.execute(
-        "DELETE FROM outbox WHERE ordinal IN (SELECT ordinal FROM outbox ORDER BY ordinal LIMIT 1000) "  # noqa: S608
-        f"AND published < ? AND topic IN ({placeholders(topics)})",
-        (before, *topics),
+        f"DELETE FROM outbox WHERE ordinal IN (SELECT ordinal FROM outbox WHERE topic IN ({placeholders(topics)}) "  # noqa: S608
+        "AND published < ? ORDER BY ordinal LIMIT 1000)",
+        (*topics, before),
     ).rowcount

@@ -52,8 +52,17 @@ class Relay:
     `holder` names this replica in the lease; `clock` gives the time of marks and ages.
     """
 
-    def __init__(self, database: Database, event_log: EventLog, holder: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        event_log: EventLog,
+        holder: str,
+        clock: Callable[[], datetime],
+        topics: Iterable[str] = TOPICS,
+    ) -> None:
+        """`topics` are those that the service publishes to: only their retention is looked after."""
         self._database = database
+        self._retained = [TOPICS[name] for name in topics if TOPICS[name].retention_days is not None]
         self._log = event_log
         self._holder = holder
         self._clock = clock
@@ -306,9 +315,8 @@ class Relay:
         return held
 
     def _forget_old(self, now: int) -> None:
-        for topic in TOPICS.values():
-            if topic.retention_days is None:
-                continue
+        for topic in self._retained:
+            assert topic.retention_days is not None
             before = now - int(topic.retention_days * 86_400 * _SECOND)
             while True:
                 with self._database.write() as session:

@@ -53,7 +53,8 @@ class ServiceAtWork:
         card = context.card
         self.name = card.name
         self.context = context
-        self.relay = Relay(context.store, event_log, replica, context.now)
+        published = {event.topic.name for event in card.publications}
+        self.relay = Relay(context.store, event_log, replica, context.now, published)
         self.timers = Timers(context, (*card.timers, _pruning(context)))
         topics, types = types_of(card.subscriptions)
         self.delivery = Delivery(card.name, event_log, topics, types, context.write, is_passing) if topics else None
