@@ -14,13 +14,13 @@ import pyarrow as pa
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 from analytics.ingest import Watermark
 from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion, bind, find
 from analytics.warehouse import Result, StatementTooSlow, Warehouse, WarehouseError
 from shop_stack.access import ROLES, Verifier
+from shop_stack.described import DescribedJson
 from shop_stack.errors import AccessDenied, ShopfloorError
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -175,7 +175,7 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
             version="1",
             description="What the events say, in answers with their freshness and their SQL.",
             path="/analytics/v1/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            render_plugins=[DescribedJson(path="/openapi.json")],
         ),
         logging_config=None,
         request_max_body_size=1024,

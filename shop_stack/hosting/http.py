@@ -11,8 +11,8 @@ import msgspec
 from litestar import Litestar, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
+from shop_stack.described import DescribedJson
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
 
@@ -51,7 +51,7 @@ def application(
         route_handlers=routers,
         exception_handlers=exception_handlers(),
         openapi_config=OpenAPIConfig(
-            title=title, version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+            title=title, version="1", path="/schema", render_plugins=[DescribedJson(path="/openapi.json")]
         ),
         logging_config=None,
         debug=False,

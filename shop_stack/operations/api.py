@@ -13,11 +13,11 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from shop_stack.access import Principal, Verifier
+from shop_stack.described import DescribedJson
 from shop_stack.errors import (
     AccessDenied,
     ActionRefused,
@@ -110,7 +110,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
             version="1",
             description="The live state of a stack, and what operators may do to it.",
             path="/ops/v1/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            render_plugins=[DescribedJson(path="/openapi.json")],
         ),
         on_startup=[on_ready],
         logging_config=None,

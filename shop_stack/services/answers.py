@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, PathParameter
 
 from shop_stack.hosting.service import Answer
@@ -24,6 +25,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def answer_of(status: int, body: Any) -> Answer:
     """An answer with this HTTP status and `body` as JSON."""
     return Answer(status, msgspec.json.encode(body))
+
+
+def answers_with(status: int, body: type[Any]) -> dict[int, ResponseSpec]:
+    """For the description of a handler that sends an Answer: what its body is when all is well."""
+    return {status: ResponseSpec(data_container=body, generate_examples=False, description="Done.")}
 
 
 def respond(answer: Answer) -> Response[bytes]:

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from shop_stack.events import PriceChanged, ProductAdded
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
-from shop_stack.services.answers import IdempotencyKey, MaybeSubject, answer_of, respond
+from shop_stack.services.answers import IdempotencyKey, MaybeSubject, answer_of, answers_with, respond
 from shop_stack.services.catalog import store
 from shop_stack.services.catalog.pages import ItemPage, ItemView, Pages, item_view
 from shop_stack.services.catalog.rules import Product, Verdict, judge_addition
@@ -70,7 +70,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     currency = context.stack.currency
     pages = Pages(currency)
 
-    @get("/v1/products", sync_to_thread=True)
+    @get("/v1/products", sync_to_thread=True, responses=answers_with(200, ItemPage))
     def list_products(q: Query = "", page: PageNumber = 1, size: PageSize = 20, ids: Ids = None) -> Response[bytes]:
         if ids is not None:
             return respond(_by_ids(context, ids))
@@ -85,14 +85,14 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
             raise NotFoundException("the catalog has no product of this id")
         return item_view(product, currency)
 
-    @post("/v1/products", sync_to_thread=True)
+    @post("/v1/products", sync_to_thread=True, responses=answers_with(201, Outcome))
     def add_product(
         data: JSONBody[NewProduct], body: RawBody, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
         work = _adding([data.product()])
         return respond(context.once(idempotency_key, subject or "", "POST", "/v1/products", body, work))
 
-    @post("/v1/products/batch", sync_to_thread=True)
+    @post("/v1/products/batch", sync_to_thread=True, responses=answers_with(201, Outcome))
     def add_products(
         data: JSONBody[NewProducts], body: RawBody, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:
@@ -123,7 +123,7 @@ def _by_ids(context: ServiceContext, ids: str) -> Answer:
 
 def _adding(asked: Sequence[Product]) -> "_Addition":
     if len({product.product_id for product in asked}) < len(asked):
-        raise ValidationException("products: a product_id stands twice in this batch; send each once")
+        raise HTTPException(status_code=422, detail="products: a product_id stands twice in this batch; send each once")
     return _Addition(asked)
 
 

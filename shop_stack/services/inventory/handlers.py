@@ -22,7 +22,7 @@ from shop_stack.events import (
     StockReceived,
 )
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
-from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, respond
+from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, answers_with, respond
 from shop_stack.services.inventory import rules, store
 from shop_stack.services.inventory.rules import Change, Level, Move, Reservation
 
@@ -43,6 +43,13 @@ class Receipt(msgspec.Struct, forbid_unknown_fields=True):
 
     receipt_id: _Id
     lines: Annotated[list[Received], Meta(min_length=1, max_length=_MOST_IDS)]
+
+
+class Booked(msgspec.Struct):
+    """A delivery that was booked, with so many products."""
+
+    receipt_id: str
+    lines: int
 
 
 class StockView(msgspec.Struct):
@@ -67,7 +74,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     def show_stock(ids: Annotated[str, QueryParameter(min_length=1, max_length=40_000)]) -> StockList:
         return stock(context, ids.split(","))
 
-    @post("/v1/receipts", sync_to_thread=True)
+    @post("/v1/receipts", sync_to_thread=True, responses=answers_with(201, Booked))
     def receive(data: Receipt, body: bytes, subject: Subject, idempotency_key: IdempotencyKey) -> Response[bytes]:
         return respond(book_receipt(context, data, body, subject, idempotency_key))
 
@@ -96,7 +103,7 @@ def book_receipt(context: ServiceContext, receipt: Receipt, body: bytes, subject
             raise HTTPException(status_code=409, detail=f"receipt {receipt.receipt_id} was booked before")
         for line in lines:
             _receive(transaction, line)
-        return answer_of(201, {"receipt_id": receipt.receipt_id, "lines": len(lines)})
+        return answer_of(201, Booked(receipt.receipt_id, len(lines)))
 
     return context.once(key, subject, "POST", "/v1/receipts", body, work)
 

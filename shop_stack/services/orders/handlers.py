@@ -15,7 +15,7 @@ from shop_stack.envelope import Envelope
 from shop_stack.events import Line
 from shop_stack.hosting.service import Answer, Cause, ServiceContext, Transaction
 from shop_stack.ids import uuid7
-from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, respond
+from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, answers_with, respond
 from shop_stack.services.orders import rules, store
 from shop_stack.services.orders.cart import Refusal, read_priced_cart
 from shop_stack.services.orders.people import person_route
@@ -28,6 +28,14 @@ class OrderWanted(msgspec.Struct, forbid_unknown_fields=True):
 
     cart_id: Annotated[str, Meta(min_length=1, max_length=64)]
     expected_total: Annotated[int, Meta(ge=0)]
+
+
+class OrderAccepted(msgspec.Struct):
+    """An order that is committed and goes on by itself; the total in minor units."""
+
+    order_id: str
+    state: str
+    total_minor: int
 
 
 class OrderView(msgspec.Struct):
@@ -43,7 +51,7 @@ class OrderView(msgspec.Struct):
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The orders' HTTP handlers."""
 
-    @post("/v1/orders", sync_to_thread=True)
+    @post("/v1/orders", sync_to_thread=True, status_code=202, responses=answers_with(202, OrderAccepted))
     def place_order(
         data: OrderWanted, body: bytes, subject: Subject, idempotency_key: IdempotencyKey
     ) -> Response[bytes]:
@@ -81,7 +89,7 @@ def place(context: ServiceContext, wanted: OrderWanted, body: bytes, subject: st
         order_id = uuid7(transaction.now)
         step = rules.place(order_id, subject, wanted.cart_id, priced, transaction.now, _patience(context))
         _keep(transaction, step, None)
-        return answer_of(202, {"order_id": order_id, "state": step.order.state, "total_minor": total})
+        return answer_of(202, OrderAccepted(order_id, step.order.state, total))
 
     return context.once(key, subject, "POST", "/v1/orders", body, work)
 
