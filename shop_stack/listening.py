@@ -17,8 +17,8 @@ def claim(address: str, port: int) -> socket.socket | None:
     try:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections may still be closing
         holder.bind((address, port))
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         holder.listen(1)  # of several who came this far at once, one at most can listen
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # and from here on nobody else can
         holder.shutdown(socket.SHUT_RD)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
