@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
@@ -13,6 +12,7 @@ from shop_stack.eventlog.interface import StoredRecord, Stretch, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
 from shop_stack.eventlog.kafka.records import from_kafka
+from shop_stack.eventlog.kafka.unpacking import Fetched, unpack_leanly
 
 _AHEAD = 4000  # records held of a partition before its fetching pauses
 _AT_ONCE = 4000
@@ -27,7 +27,7 @@ class PositionReader:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._next: dict[Partition, int] = {}
-        self._ahead: dict[Partition, deque[Any]] = {}  # as the client has them
+        self._ahead: dict[Partition, deque[Fetched]] = {}
         self._paused: set[Partition] = set()
         self._ends: dict[Partition, int] = {}
         self._looked = 0.0
@@ -39,8 +39,10 @@ class PositionReader:
                 auto_offset_reset="none",
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 allow_auto_create_topics=False,
+                isolation_level="read_uncommitted",
                 **CONNECTION,
             )
+            unpack_leanly(self._consumer)
 
     def read(self, partition: Partition, position: int, max_records: int, known_end: int) -> list[StoredRecord]:
         """Records from `position` on; empty at the end.
@@ -134,7 +136,7 @@ class PositionReader:
                 self._consumer.pause(where)
                 self._paused.add(partition)
 
-    def _take(self, partition: Partition, max_records: int) -> list[Any]:
+    def _take(self, partition: Partition, max_records: int) -> list[Fetched]:
         ahead = self._ahead[partition]
         records = [ahead.popleft() for _ in range(min(max_records, len(ahead)))]
         if records:
