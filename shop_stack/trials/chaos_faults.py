@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from shop_stack.errors import ShopfloorError
-from shop_stack.eventlog.interface import Record, StoredRecord
+from shop_stack.eventlog.interface import EventLog, Record, StoredRecord
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events import CUSTOMERS, INVENTORY, ORDERS, PAYMENTS, SHIPPING
 from shop_stack.provider.behaviour import BehaviourChange
@@ -156,16 +156,27 @@ def _again(key: str | None, value: bytes, headers: dict[str, str], chance: rando
 
 
 def _poison(stand: Stand, chance: random.Random) -> None:
-    """Records that nobody can handle, on keys of their own and on an order's: no JSON, and another version."""
-    newer = b'{"specversion":"1.0","id":"x","type":"shop.order.placed.v99","source":"/orders","subject":"s",' \
-            b'"time":"2026-01-01T00:00:00Z","data":{}}'  # fmt: skip
+    """Records that nobody can handle: no JSON and a version of the future on keys of their own, no JSON on an order."""
     with open_log(stand.settings) as log:
+        _wait(lambda: any(log.ends(ORDERS.name)), 15.0)
         for topic in (ORDERS.name, PAYMENTS.name, CUSTOMERS.name):
             own = f"poison-{chance.randrange(10**9)}"
-            log.append(topic, [Record(own, b"{no json"), Record(own, newer), Record(None, b"\xff\xfe")])
-        _wait(lambda: any(log.ends(ORDERS.name)), 15.0)
+            log.append(topic, [Record(own, b"{no json"), Record(None, b"\xff\xfe"), *_newer(log, topic, own)])
         key = _some_order(log.read(ORDERS.name, _fullest(log.ends(ORDERS.name)), 0, 500), chance)
         log.append(ORDERS.name, [Record(key, b"{no json either")])
+
+
+def _newer(log: EventLog, topic: str, key: str) -> list[Record]:
+    """An event of this topic once more, under its own id, as a version that no service knows."""
+    if not any(log.ends(topic)):
+        return []
+    partition = _fullest(log.ends(topic))
+    for record in log.read(topic, partition, log.starts(topic)[partition], 50):
+        with suppress(msgspec.DecodeError):
+            event = msgspec.json.decode(record.value, type=dict[str, Any])
+            event["type"] = f"{event['type'].rpartition('.')[0]}.v99"
+            return [Record(key, msgspec.json.encode(event))]
+    return []
 
 
 def _fullest(ends: list[int]) -> int:
