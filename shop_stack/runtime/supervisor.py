@@ -72,10 +72,12 @@ class Supervisor:
         self._lock.take()
         try:
             see_off(self._home, lambda text: self._say("note", text))
-            await self._repair_log()
             self._prepare()
+            _adopt_orphans()
+            await self._fork_server.start()
+            await self._repair_log()
             server = await answer_on(self._home, self._handle)
-            await self._start()
+            self._start()
             house = asyncio.get_running_loop().create_task(self._keep_house())
             await self._stopping.wait()
             self._say("stopping", "stopping")
@@ -97,7 +99,7 @@ class Supervisor:
         return Observation(at=time.time(), ready=self._ready(), groups=groups, parts=[*parts, *self._own_parts()])
 
     async def _repair_log(self) -> None:
-        """Before anything appends over what the log may have lost."""
+        """Before anything appends over what the log may have lost; the fork server warms up meanwhile."""
         loop = asyncio.get_running_loop()
 
         def say(text: str) -> None:
@@ -146,9 +148,7 @@ class Supervisor:
     async def _fork_replica(self, group: str, replica: str) -> tuple[Process, Any]:
         return await self._fork_server.fork("shop_stack.hosting.host", "run_group", [group, replica], replica)
 
-    async def _start(self) -> None:
-        _adopt_orphans()
-        await self._fork_server.start()
+    def _start(self) -> None:
         for part in self._parts.values():
             if part.name != "shoppers":
                 part.begin()
