@@ -1,9 +1,8 @@
 """A service's own database: one SQLite file, connections kept by each thread, one writer at a time."""
 
-import fcntl
-import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from shop_stack.errors import ShopfloorError
+from shop_stack.eventlog.file_lock import FileLock
 
 SCHEMA_VERSION = 2
 _STEPS: dict[int, tuple[str, ...]] = {
@@ -69,7 +69,7 @@ class Store:
     """One SQLite file. Each thread keeps one connection in autocommit; a write takes the file's lock first.
 
     Writers queue at `<file>.lock` (SQLite's own busy handler starves the slowest of several), then BEGIN
-    IMMEDIATE. Within the process they queue at a lock that knows time-outs, since flock knows none.
+    IMMEDIATE. Neither those of this process nor those of others are waited for longer than a writer says.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -77,10 +77,9 @@ class Store:
         self.path = path if path is not None else Path(":memory:")
         self._in_memory = path is None
         self._engine = _engine(self.path)
-        self._lock_file = -1
+        self._lock = FileLock(Path(f"{self.path}.lock"))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._turn = threading.Lock()
         self._mine = threading.local()
         self._all: list[Kept] = []
@@ -143,25 +142,28 @@ class Store:
             self._all.clear()
         self._mine = threading.local()
         self._engine.dispose()
-        if self._lock_file >= 0:
-            os.close(self._lock_file)
-            self._lock_file = -1
+        self._lock.close()
 
     @contextmanager
     def _exclusive(self, wait_s: float) -> Iterator[None]:
         if self._in_memory:
             yield
             return
+        until = time.monotonic() + wait_s
         if not self._turn.acquire(timeout=wait_s):
-            raise StoreBusy(f"another writer has held {self.path.name} for {wait_s:g} s; try again")
+            raise self._taken(wait_s)
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            if not self._lock.take(max(0.0, until - time.monotonic())):
+                raise self._taken(wait_s)
             try:
                 yield
             finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+                self._lock.give_back()
         finally:
             self._turn.release()
+
+    def _taken(self, wait_s: float) -> StoreBusy:
+        return StoreBusy(f"another writer has held {self.path.name} for {wait_s:g} s; try again")
 
     def _open(self) -> Kept:
         with self._exclusive(_BUSY_S):

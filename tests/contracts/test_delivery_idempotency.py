@@ -1,7 +1,9 @@
 """Idempotency keys: a creating request's effect happens once, whoever repeats it and when."""
 
+import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests import toy_service
 from tests.contracts.toy_parts import toy_context
 
 pytestmark = pytest.mark.embedded
+SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
@@ -106,3 +109,33 @@ def test_a_twin_that_takes_too_long_is_said(context: Context, monkeypatch: pytes
     let_go.set()
     first.join()
     assert once(context, add_one) == Answer(201, b"1")
+
+
+def hold_the_store(folder: Path, channel: Connection) -> None:
+    """A replica, as a process, that hangs in the middle of a write until it is told to go on."""
+    replica = toy_context(folder)
+    with replica.write():
+        channel.send("holds")
+        channel.recv()
+    replica.store.close()
+
+
+def test_a_twin_of_another_process_is_waited_for_no_longer_than_one_of_this(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "TWIN_WAITS_S", 0.2)
+    ours, theirs = SPAWN.Pipe()
+    replica = SPAWN.Process(target=hold_the_store, args=(tmp_path, theirs), daemon=True)
+    replica.start()
+    try:
+        assert ours.poll(30)
+        assert ours.recv() == "holds"
+        for _ in range(3):
+            with pytest.raises(StillWorking):
+                once(context, add_one)
+        ours.send("go on")
+        replica.join(20)
+        assert replica.exitcode == 0
+    finally:
+        replica.kill()
+    assert once(context, add_one) == once(context, add_one) == Answer(201, b"1")

@@ -1,6 +1,5 @@
 """One SQLite file that many processes write: a fair lock before BEGIN IMMEDIATE, WAL, kept connections."""
 
-import _thread
 import fcntl
 import os
 import sqlite3
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shop_stack.errors import LogUnavailable
+from shop_stack.eventlog.file_lock import Waiting
 
 PATIENCE_S = 10.0
 
@@ -125,7 +125,7 @@ class SharedDatabase:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not _Waiting(lock_file).within(self._patience_s):
+            if not Waiting(lock_file).within(self._patience_s):
                 raise self._taken() from None
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -174,34 +174,3 @@ class SharedDatabase:
 
 def _is_new(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
-
-
-class _Waiting:
-    """One wait for a lock that is taken. The lock goes to whoever waits, or back if nobody does any more.
-
-    On bare threads and locks: a `Thread` would first wait for its own start, and that is a turn lost to the others.
-    """
-
-    def __init__(self, lock_file: int) -> None:
-        self._lock_file = lock_file
-        self._settling = _thread.allocate_lock()
-        self._coming = _thread.allocate_lock()
-        self._coming.acquire()
-        self._given_up = False
-        self._got = False
-
-    def within(self, patience_s: float) -> bool:
-        """Whether the lock came in time; if not, the file is closed once it comes, and with it the lock goes."""
-        _thread.start_new_thread(self._wait, ())
-        self._coming.acquire(timeout=patience_s)
-        with self._settling:
-            self._given_up = not self._got
-        return self._got
-
-    def _wait(self) -> None:
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        with self._settling:
-            self._got = not self._given_up
-            if self._given_up:
-                os.close(self._lock_file)
-        self._coming.release()
