@@ -10,7 +10,7 @@ from shop_stack.errors import NotRunning, SettingError
 from shop_stack.settings import Settings, settings_from
 
 if TYPE_CHECKING:
-    from shop_stack.operations.audit_run import Report
+    from shop_stack.operations.audit import Report
 
 _EXAMPLES = """  shopfloor audit
   shopfloor audit --json | jq '.invariants[] | select(.status == "violated")'

@@ -27,6 +27,8 @@ from shop_stack.errors import (
     ShopfloorError,
 )
 from shop_stack.listening import listen_on
+from shop_stack.operations.audit import Report
+from shop_stack.operations.auditing import Auditing
 from shop_stack.operations.engine import Engine, build
 from shop_stack.operations.model import (
     Accepted,
@@ -101,6 +103,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
             *_record_routes(engine, see, act),
             *_action_routes(engine, act),
             *_dead_letter_routes(engine, see, act),
+            _audit_route(Auditing(engine.settings), see),
             *people_routes(engine.people, [may("manager", verifier)], [may("admin", verifier)]),
             _events_route(engine, see),
         ],
@@ -220,6 +223,15 @@ def _dead_letter_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[
         return msgspec.structs.replace(preview, action_id=engine.performer.replay(data, _who(request), key))
 
     return [dead_letters, replay]
+
+
+def _audit_route(auditing: Auditing, see: list[Any]) -> HTTPRouteHandler:
+    @get("/ops/v1/audit", guards=see, sync_to_thread=True)
+    def audit(strict: FromQuery[bool] = False) -> Report:
+        """Hold the books against each other, now; `strict` counts what is in flight as violated."""
+        return auditing.report(strict=strict)
+
+    return audit
 
 
 def _events_route(engine: Engine, see: list[Any]) -> HTTPRouteHandler:

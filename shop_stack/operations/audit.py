@@ -6,6 +6,7 @@ flight; what an open incident or a parked message names counts as explained.
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -36,6 +37,22 @@ class Invariant(msgspec.Struct, frozen=True, kw_only=True):
     explained: int = 0
     in_flight: int = 0
     because: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found. `watermark`: everything committed before it was judged; the rest is shown as in flight.
+
+    `quiet`: nothing moved and nothing waited, so that everything was judged. `ok`: nothing is violated.
+    """
+
+    ok: bool
+    invariants: list[Invariant]
+    watermark: datetime
+    quiet: bool
+    strict: bool
+    orders: int
+    records: int
+    seconds: float
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True):

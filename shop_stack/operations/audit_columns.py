@@ -83,15 +83,15 @@ class Reading:
         heads, positions = self._heads(partition, positions, values)
         if not heads:
             return
-        kinds, sources = self._kinds, self._sources
+        kinds, number = self._kinds, len(heads)
         made: dict[str, npt.NDArray[np.generic]] = {
-            "partition": np.full(len(heads), partition, dtype=np.int64),
-            "position": np.array(positions, dtype=np.int64),
+            "partition": np.full(number, partition, dtype=np.int64),
+            "position": _positions(positions),
             "event_id": column([head.id for head in heads]),
             "subject": column([head.subject for head in heads]),
             "cause": column([head.causationid or "" for head in heads]),
             "kind": np.array([kinds.setdefault(head.type, len(kinds)) for head in heads], dtype=np.int64),
-            "source": np.array([sources.setdefault(head.source, len(sources)) for head in heads], dtype=np.int64),
+            "source": self._sources_of([head.source for head in heads]),
             "sequence": np.array([head.sequence or 0 for head in heads], dtype=np.int64),
         }
         for name, part in made.items():
@@ -107,6 +107,12 @@ class Reading:
             unreadable=self._unreadable,
             **columns,  # type: ignore[arg-type]  # each of its own kind, by _COLUMNS
         )
+
+    def _sources_of(self, names: list[str]) -> Numbers:
+        sources = self._sources
+        if len(set(names)) == 1:
+            return np.full(len(names), sources.setdefault(names[0], len(sources)), dtype=np.int64)
+        return np.array([sources.setdefault(name, len(sources)) for name in names], dtype=np.int64)
 
     def _heads(
         self, partition: int, positions: Sequence[int], values: Sequence[bytes]
@@ -137,11 +143,23 @@ _EMPTY: dict[str, npt.NDArray[np.generic]] = {
 
 def column(texts: Sequence[str]) -> Texts:
     """Texts as one array of UTF-8."""
-    joined = "\n".join(texts)
-    width = len(texts[0]) if texts else 0
-    if len(joined) == len(texts) * (width + 1) - 1 and joined.isascii() and all(len(text) == width for text in texts):
-        return split(joined.encode(), len(texts))
-    return np.array([text.encode() for text in texts], dtype=np.bytes_) if texts else NO_TEXTS
+    if not texts:
+        return NO_TEXTS
+    width = max(1, *map(len, texts)) if len(texts) > 1 else max(1, len(texts[0]))
+    joined = "".join(texts)
+    if len(joined) != width * len(texts):
+        joined = "".join([text.ljust(width, "\0") for text in texts])
+    if joined.isascii():
+        return np.frombuffer(joined.encode(), dtype=f"S{width}")
+    return np.array([text.encode() for text in texts], dtype=np.bytes_)
+
+
+def _positions(positions: Sequence[int]) -> Numbers:
+    """Mostly without a gap."""
+    first, last = positions[0], positions[-1]
+    if last - first + 1 == len(positions):
+        return np.arange(first, last + 1, dtype=np.int64)
+    return np.array(positions, dtype=np.int64)
 
 
 def split(joined: bytes, number: int) -> Texts:

@@ -1,5 +1,10 @@
-"""The audit of a home folder: what runs there, who publishes and follows what, and what operators have asked for."""
+"""The audit of a home folder: what runs there, who publishes and follows what, and what operators have asked for.
 
+`python -m shop_stack.operations.audit_home [--strict]` answers JSON for the settings in its environment: operations
+starts it so, since an audit takes memory that goes with its process.
+"""
+
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,12 +17,12 @@ from shop_stack.eventlog.pruning import inbox_kept
 from shop_stack.events.topics import TOPICS
 from shop_stack.hosting.cards import card_of
 from shop_stack.operations import audit_stores as stores
-from shop_stack.operations.audit import Invariant, OrderRow, skipped
+from shop_stack.operations.audit import Invariant, OrderRow, Report, skipped
 from shop_stack.operations.audit_analytics import NAMES, AnalyticsSilent, Questions, audit_analytics
 from shop_stack.operations.audit_erasure import files_below
-from shop_stack.operations.audit_run import HomeBooks, Report, Shop, run_audit, when_last_alive
+from shop_stack.operations.audit_run import HomeBooks, Shop, run_audit, when_last_alive
 from shop_stack.operations.audit_tasks import Consumer, Frame, audit_erasures
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import Home, Settings, from_environment
 from shop_stack.stack import Stack, read_stack
 
 _LATER = timedelta(milliseconds=1)
@@ -93,3 +98,7 @@ def desired_of(home: Home) -> Mapping[str, int]:
         return msgspec.json.decode((home.path / "desired.json").read_bytes(), type=_Desired).groups
     except (OSError, msgspec.MsgspecError):
         return {}
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(audit_home(from_environment(), strict="--strict" in sys.argv)))

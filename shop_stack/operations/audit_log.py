@@ -91,7 +91,10 @@ class LogFiles:
         if start < end:
             cursor.execute("SELECT id, value FROM records WHERE id >= ? AND id < ? ORDER BY id", bounds)
             while rows := cursor.fetchmany(_AT_ONCE):
-                yield Chunk([row[0] & _POSITION for row in rows], [row[1] for row in rows])
+                first, last = rows[0][0] & _POSITION, rows[-1][0] & _POSITION
+                gapless = last - first + 1 == len(rows)
+                positions = range(first, last + 1) if gapless else [row[0] & _POSITION for row in rows]
+                yield Chunk(positions, [row[1] for row in rows])
 
     def close(self) -> None:
         for connection in self._topics.values():

@@ -19,7 +19,7 @@ from shop_stack.moments import micros, moment
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations import audit_streams
 from shop_stack.operations import audit_tasks as tasks
-from shop_stack.operations.audit import Excuses, Invariant, Watermark, merged
+from shop_stack.operations.audit import Excuses, Invariant, Report, Watermark, merged
 from shop_stack.operations.audit_columns import NO_KEYS, Reading, keys
 from shop_stack.operations.audit_log import LogFiles, LogRows, LogThroughInterface, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing
@@ -31,22 +31,6 @@ FEW = 40_000  # records up to which one process is quicker than two
 COMMON = (ACTIONS.name, INCIDENTS.name, DEAD_LETTERS.name)
 """The topics on which several stores may publish."""
 _SPAWN = multiprocessing.get_context("spawn")
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit found. `watermark`: everything committed before it was judged; the rest is shown as in flight.
-
-    `quiet`: nothing moved and nothing waited, so that everything was judged. `ok`: nothing is violated.
-    """
-
-    ok: bool
-    invariants: list[Invariant]
-    watermark: datetime
-    quiet: bool
-    strict: bool
-    orders: int
-    records: int
-    seconds: float
 
 
 @dataclass(frozen=True)

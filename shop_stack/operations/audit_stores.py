@@ -202,13 +202,23 @@ def read_outbox(store: sqlite3.Connection, column: str = "id") -> dict[str, Outg
     published: dict[str, list[Texts]] = {}
     pending: dict[str, list[Texts]] = {}
     last = next(_rows(store, "outbox", "SELECT max(ordinal) FROM outbox"), (None,))[0] or 0
+    most = next(_rows(store, "outbox", "SELECT topic FROM outbox LIMIT 1"), ("",))[0]
+    usual = "FILTER (WHERE topic = ?3 AND published IS NOT NULL)"
     sql = (
-        f"SELECT topic, published IS NULL, count(*), CAST(group_concat({column}, char(10)) AS BLOB) FROM outbox "  # noqa: S608
-        "WHERE ordinal > ? AND ordinal <= ? GROUP BY 1, 2"
+        f"SELECT count(*), count(*) {usual}, CAST(group_concat({column}, char(10)) {usual} AS BLOB) FROM outbox "  # noqa: S608
+        "WHERE ordinal > ?1 AND ordinal <= ?2"
+    )
+    others = (
+        f"SELECT topic, published IS NULL, {column} FROM outbox WHERE ordinal > ?1 AND ordinal <= ?2 "  # noqa: S608
+        "AND NOT (topic = ?3 AND published IS NOT NULL)"
     )
     for begin in range(0, last, _AT_ONCE):
-        for topic, waits, number, ids in _rows(store, "outbox", sql, (begin, begin + _AT_ONCE)):
-            (pending if waits else published).setdefault(topic, []).append(split(ids, number))
+        bounds = (begin, begin + _AT_ONCE, most)
+        every, number, ids = store.execute(sql, bounds).fetchone()
+        if number:
+            published.setdefault(most, []).append(split(ids, number))
+        for topic, waits, event_id in store.execute(others, bounds) if number < every else ():
+            (pending if waits else published).setdefault(topic, []).append(np.array([event_id.encode()]))
     return {
         topic: Outgoing(joined_texts(published.get(topic, [])), joined_texts(pending.get(topic, [])))
         for topic in published.keys() | pending.keys()

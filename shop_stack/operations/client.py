@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from shop_stack.errors import AccessDenied, ActionRefused, NotRunning
+from shop_stack.operations.audit import Report
 from shop_stack.operations.model import (
     Accepted,
     ActionView,
@@ -104,6 +105,10 @@ class OperationsClient:
         """Say that you look after an incident; refused when another does, unless `take_over`."""
         query = "?take_over=true" if take_over else ""
         return self._post(f"/ops/v1/incidents/{quote(incident_id, safe='')}/acknowledge{query}", IncidentView, None)
+
+    def audit(self, *, strict: bool = False) -> Report:
+        """Hold the books against each other, now: seconds of work; `strict` counts what is in flight as violated."""
+        return self._get("/ops/v1/audit", Report, {"strict": strict} if strict else None, timeout_s=120.0)
 
     def dead_letters(self, service: str = "", limit: int = 200) -> list[DeadLetterView]:
         """Records that could not be handled and stop their aggregates, oldest first."""
