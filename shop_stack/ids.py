@@ -18,6 +18,15 @@ def uuid7(now: datetime, entropy: bytes | None = None) -> str:
     return str(uuid.UUID(int=value | (bits & 0x3FFFFFFFFFFFFFFF)))
 
 
+def age_s(identifier: str | None, now: datetime) -> float:
+    """Seconds since a UUIDv7 was made, to the millisecond, never below 0; 0 for any other text."""
+    try:
+        value = uuid.UUID(identifier or "")
+    except ValueError:
+        return 0.0
+    return max(0.0, now.timestamp() - (value.int >> 80) / 1000) if value.version == 7 else 0.0
+
+
 def imported_id(file_hash: str, row_key: str) -> str:
     """A UUIDv5 of a file's hash and a source row's key, so that importing twice is importing once."""
     return str(uuid.uuid5(_IMPORTS, f"{file_hash}/{row_key}"))

@@ -21,8 +21,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One service as operators see it: objectives (p95 in ms, error rate 0..1), bounds, routes.
+    """One service as operators see it: objectives (p95 in ms, error rate 0..1, `work_age_s`), bounds, routes.
 
+    `work_age_s` is how old work in hand may get, in seconds, where a service tells what it has taken on and not done.
     `calls` names the services that it reads from while it answers. `replica_capacity` is the requests a second at
     which one replica counts as fully used (utilisation 1.0).
     """
@@ -33,6 +34,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     max_replicas: int = 8
     p95_ms: float = 250.0
     error_rate: float = 0.01
+    work_age_s: float = 10.0
     replica_capacity: float = 100.0
     calls: list[str] = []
     routes: list[Route] = []

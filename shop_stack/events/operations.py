@@ -7,9 +7,23 @@ import msgspec
 from shop_stack.events.topics import ACTIONS, INCIDENTS, MODELS, SAMPLES, Event
 
 
+class WorkInHand(msgspec.Struct, frozen=True, kw_only=True):
+    """Work of one kind that a service has taken on and not done yet; neither its requests nor its lag show it.
+
+    `kind` names one item, in a word whose plural takes an `s`; `waits_for` is a service's name or words for what is
+    outside. `oldest_s` is the age of the oldest in seconds.
+    """
+
+    kind: str
+    waits_for: str
+    items: int
+    oldest_s: float
+
+
 class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
     """One service in one sampling interval. Rates are per second over the interval; latencies are milliseconds over the
-    last 10 s, None: no request in them. Replicas, CPU and memory are those of its process group."""
+    last 10 s, None: no request in them. Replicas, CPU and memory are those of its process group. `work` as it was last
+    told, at most 5 s ago."""
 
     service: str
     group: str
@@ -25,6 +39,7 @@ class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     outbox_age_s: float = 0.0
     stopped_aggregates: int = 0
+    work: list[WorkInHand] = []
 
 
 class StackSampled(Event, frozen=True, kw_only=True):

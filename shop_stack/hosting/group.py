@@ -1,6 +1,7 @@
 """A process group at work: the services that share a process, with their relays, subscriptions and timers."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -15,6 +16,7 @@ from shop_stack.eventlog.delivery import Delivery, types_of
 from shop_stack.eventlog.interface import EventLog
 from shop_stack.eventlog.pruning import EVERY_S, Pruning
 from shop_stack.eventlog.relay import Relay
+from shop_stack.events import WorkInHand
 from shop_stack.hosting.context import Context, utc_now
 from shop_stack.hosting.drill import Holding
 from shop_stack.hosting.http import Front, Page, Requests, application, asgi, json_page
@@ -31,6 +33,7 @@ WORKERS = 8
 
 REPLAY_PATH = "/stopped/replay"
 _MOST_A_ROUND = 200
+_WORK_EVERY_S = 1.0
 
 
 class ReplayRound(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,6 +62,8 @@ class ServiceAtWork:
         topics, types = types_of(card.subscriptions)
         self.delivery = Delivery(card.name, event_log, topics, types, context.write, is_passing) if topics else None
         self.replayer = Replayer(card.name, types, context.store, context.write, is_passing)
+        self._work: Sequence[WorkInHand] = ()
+        self._work_known_until = 0.0
         context.relay = self.relay
         context.on_wake = self.timers.wake
 
@@ -89,6 +94,14 @@ class ServiceAtWork:
     def stopped(self) -> list[inbox.Stopped]:
         """The aggregates that a poison event stopped."""
         return inbox.stopped(self.context.store.kept().driver)
+
+    def work_in_hand(self) -> Sequence[WorkInHand]:
+        """What the service has taken on and not done yet, by kind; at most a second old."""
+        tell = self.context.card.work_in_hand
+        if tell is not None and time.monotonic() >= self._work_known_until:
+            self._work = tell(self.context)
+            self._work_known_until = time.monotonic() + _WORK_EVERY_S
+        return self._work
 
 
 def _pruning(context: Context) -> Timer:

@@ -30,6 +30,10 @@ def metrics_page(services: "Sequence[ServiceAtWork]", requests: Requests) -> Pag
                 [(_service(service.name), service.relay.age_s()) for service in services]),
         _metric("shopfloor_outbox_blocked", "gauge", "Aggregates whose next event the log refuses.",
                 [(_service(service.name), len(service.relay.blocked())) for service in services]),
+        _metric("shopfloor_work_items", "gauge", "Work taken on and not done yet, by kind and what it waits for.",
+                _work(services, "items")),
+        _metric("shopfloor_work_oldest_seconds", "gauge", "Age of the oldest work in hand.",
+                _work(services, "oldest_s")),
         _metric("shopfloor_timer_failures_total", "counter", "Timers' turns that failed.",
                 [(_service(service.name), service.timers.failures) for service in services]),
     ]  # fmt: skip
@@ -61,6 +65,14 @@ def _handled(services: "Sequence[ServiceAtWork]") -> list[Series]:
 def _progress(services: "Sequence[ServiceAtWork]", field: str) -> list[Series]:
     followers = [(service.name, service.delivery) for service in services if service.delivery is not None]
     return [(_service(name), getattr(delivery.progress, field)) for name, delivery in followers]
+
+
+def _work(services: "Sequence[ServiceAtWork]", field: str) -> list[Series]:
+    return [
+        (f'{_service(service.name)},kind="{work.kind}",waits_for="{work.waits_for}"', getattr(work, field))
+        for service in services
+        for work in service.work_in_hand()
+    ]
 
 
 def _metric(name: str, kind: str, words: str, series: Iterable[Series]) -> str:

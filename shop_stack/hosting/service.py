@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Connection, MetaData
 
 from shop_stack.envelope import Envelope
-from shop_stack.events import Event
+from shop_stack.events import Event, WorkInHand
 from shop_stack.settings import Settings
 from shop_stack.stack import Stack
 
@@ -130,7 +130,8 @@ class Service:
 
     `routes` makes the HTTP handlers for a context; `subscriptions` maps each event class to its handler;
     `publications` lists what may be published; `store` has the service's own tables (the host adds outbox,
-    inbox and idempotency keys); `prepare` writes rows that a new store needs.
+    inbox and idempotency keys); `prepare` writes rows that a new store needs. `work_in_hand` tells by kind what waits
+    in the store for somebody else: neither the requests nor the lag show it. It is asked often and reads an index.
     """
 
     name: str
@@ -140,3 +141,4 @@ class Service:
     store: MetaData
     timers: tuple[Timer, ...] = ()
     prepare: Callable[[Transaction, ServiceContext], None] | None = None
+    work_in_hand: Callable[[ServiceContext], Sequence[WorkInHand]] | None = None

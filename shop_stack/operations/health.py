@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from shop_stack.events import WorkInHand
 from shop_stack.operations.history import Moment, error_rate, latency
 from shop_stack.operations.model import Health
 from shop_stack.runtime.interface import Replica
@@ -10,6 +11,7 @@ from shop_stack.stack import ServiceSpec
 OLD_OUTBOX_S = 10.0
 _LEAST_REQUESTS = 5
 _LEAST_LAG = 50
+_WORK_S = 15.0  # replicas tell their work every 5 s: what was old within the last three tellings still counts
 
 
 def judge(
@@ -30,6 +32,7 @@ def judge(
         *_short(ready, desired, replicas),
         *_over_objective(spec, recent),
         *_lagging([m.lag for m in recent]),
+        *_old_work(spec, oldest_work(recent)),
         *([f"its oldest unpublished event is {outbox_age_s:.0f} s old"] if outbox_age_s > OLD_OUTBOX_S else []),
         *_stopped(stopped_aggregates),
     ]
@@ -70,6 +73,30 @@ def _lagging(lags: Sequence[int]) -> list[str]:
     if last < _LEAST_LAG or not first < middle < last:
         return []
     return [f"it falls behind its events: {first} -> {last} in 30 s"]
+
+
+def oldest_work(recent: Sequence[Moment]) -> tuple[WorkInHand, ...]:
+    """The work in hand at the one of the last 15 s at which its oldest was oldest."""
+    since = recent[-1].at - _WORK_S if recent else 0.0
+    return max((m.work for m in recent if m.at > since), key=age_of_work, default=())
+
+
+def age_of_work(work: Sequence[WorkInHand]) -> float:
+    """The age of the oldest in seconds; 0 when there is none."""
+    return max((one.oldest_s for one in work), default=0.0)
+
+
+def _old_work(spec: ServiceSpec, work: Sequence[WorkInHand]) -> list[str]:
+    return [work_in_words(work)] if age_of_work(work) > spec.work_age_s else []
+
+
+def work_in_words(work: Sequence[WorkInHand]) -> str:
+    """What waits for whom: the most frequent kind, how many there are of all kinds, and the age of the oldest."""
+    most = max(work, key=lambda one: (one.items, one.oldest_s))
+    total = sum(one.items for one in work)
+    counted = f"1 {most.kind} waits" if most.items == 1 else f"{most.items} {most.kind}s wait"
+    in_all = f" ({total} in hand in all)" if total > most.items else ""
+    return f"{counted} for {most.waits_for}{in_all}, the oldest {age_of_work(work):.0f} s"
 
 
 def _stopped(aggregates: Sequence[str]) -> list[str]:

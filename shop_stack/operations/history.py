@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shop_stack.events import Effect, ServiceSample
+from shop_stack.events import Effect, ServiceSample, WorkInHand
 from shop_stack.operations.envoy_statistics import Bin, merge, quantile
 
 KEPT = 180  # moments, one a second
@@ -17,7 +17,7 @@ class Moment:
     """One service in one sampling interval that ended at `at` (seconds since 1970).
 
     `latencies` is the histogram of the interval; empty for a moment that was read back from the log, which has
-    only its `p95_ms`.
+    only its `p95_ms`. `work` is what was in hand when the replicas last told it.
     """
 
     at: float
@@ -29,6 +29,7 @@ class Moment:
     utilisation: float
     p95_ms: float | None = None
     latencies: Mapping[Bin, int] = field(default_factory=dict)
+    work: tuple[WorkInHand, ...] = ()
 
 
 def from_sample(sample: ServiceSample, at: float, interval_s: float, utilisation: float) -> Moment:
@@ -43,6 +44,7 @@ def from_sample(sample: ServiceSample, at: float, interval_s: float, utilisation
         ready=sample.ready,
         utilisation=utilisation,
         p95_ms=sample.p95_ms,
+        work=tuple(sample.work),
     )
 
 

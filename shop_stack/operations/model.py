@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shop_stack.events import Effect
+from shop_stack.events import Effect, WorkInHand
 
 Health = Literal["ok", "degraded", "down", "starting", "stopped"]
 ActionState = Literal["requested", "applied", "failed", "measured"]
@@ -28,11 +28,12 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service now. Rates are per second and latencies milliseconds over the last 10 s; None: no request.
 
     `recent_rates` are the last 60 samples' request rates, oldest first. `utilisation` is the request rate over
-    the capacity of the ready replicas. `waits_for` names services that it calls and that are not ok: look there
-    first. `because` says in words why `health` is not ok. `forecast_peak` is in
+    the capacity of the ready replicas. `waits_for` names services that it calls, or that its work waits for, and
+    that are not ok: look there first. `because` says in words why `health` is not ok. `forecast_peak` is in
     requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `forecast_band` is what was
     forecast for the present step: the ends of its 95% band; `minute_rate` is the rate to hold against it, the mean
-    of the last minute. `stopped_aggregates` names the first 100.
+    of the last minute. `stopped_aggregates` names the first 100. `work` is what was in hand when its oldest was oldest
+    within the last 15 s, which may not be above `objective_work_age_s`.
     """
 
     name: str
@@ -66,6 +67,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: list[str] = []
     forecast_band: tuple[float, float] | None = None
     minute_rate: float = 0.0
+    work: list[WorkInHand] = []
+    objective_work_age_s: float = 0.0
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):

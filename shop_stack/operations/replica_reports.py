@@ -1,16 +1,20 @@
-"""What replicas report of themselves: the age of their outbox and their stopped aggregates."""
+"""What replicas report of themselves: the age of their outbox, their stopped aggregates, their work in hand."""
 
+import contextlib
 import http.client
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from shop_stack.events import WorkInHand
 from shop_stack.runtime.interface import Replica
 
 _TIMEOUT_S = 0.5
 OUTBOX_AGE = "shopfloor_outbox_age_seconds"
 STOPPED = "shopfloor_stopped_aggregates"
+WORK_ITEMS = "shopfloor_work_items"
+WORK_OLDEST = "shopfloor_work_oldest_seconds"
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -25,10 +29,12 @@ class Stopped(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Report:
-    """One service over its replicas: the oldest unpublished event's age in seconds, and aggregates that are stopped."""
+    """One service over its replicas: the oldest unpublished event's age in seconds, aggregates that are stopped, and
+    the work in hand by kind."""
 
     outbox_age_s: float = 0.0
     stopped: tuple[Stopped, ...] = ()
+    work: tuple[WorkInHand, ...] = ()
 
     @property
     def stopped_names(self) -> list[str]:
@@ -42,16 +48,30 @@ NOTHING = Report()
 def read_gauge(text: str, name: str) -> dict[str, float]:
     """The values of a Prometheus gauge by its `service` label; lines of other metrics are skipped."""
     values: dict[str, float] = {}
-    for line in text.splitlines():
-        if not line.startswith(name + "{"):
-            continue
-        labels, _, value = line[len(name) + 1 :].rpartition("} ")
+    for labels, value in _series(text, name):
         service = _label(labels, "service")
-        try:
-            values[service] = max(values.get(service, 0.0), float(value))
-        except ValueError:
-            continue
+        values[service] = max(values.get(service, 0.0), value)
     return values
+
+
+def read_work(text: str) -> dict[str, list[WorkInHand]]:
+    """The work in hand by service, as a replica's page tells it; a kind without an age is left out."""
+    oldest = dict(_series(text, WORK_OLDEST))
+    work: dict[str, list[WorkInHand]] = {}
+    for labels, items in _series(text, WORK_ITEMS):
+        if labels in oldest and items > 0:
+            kind, waits_for = _label(labels, "kind"), _label(labels, "waits_for")
+            one = WorkInHand(kind=kind, waits_for=waits_for, items=int(items), oldest_s=oldest[labels])
+            work.setdefault(_label(labels, "service"), []).append(one)
+    return work
+
+
+def _series(text: str, name: str) -> Iterable[tuple[str, float]]:
+    for line in text.splitlines():
+        if line.startswith(name + "{"):
+            labels, _, value = line[len(name) + 1 :].rpartition("} ")
+            with contextlib.suppress(ValueError):
+                yield labels, float(value)
 
 
 def _label(labels: str, name: str) -> str:
@@ -68,20 +88,26 @@ class Reporters:
     def ask(self, replicas: Iterable[Replica], services: Sequence[str]) -> dict[str, Report]:
         """Reports by service of one group's ready replicas; a replica that does not answer is left out.
 
-        Stopped aggregates lie in the store that all replicas share: the first that knows of any tells them all.
+        Stopped aggregates and work in hand lie in the store that all replicas share: the first that knows of any
+        tells them all.
         """
         ages: dict[str, float] = {}
         stopped: dict[str, list[Stopped]] = {}
+        work: dict[str, list[WorkInHand]] = {}
         for replica in replicas:
             if replica.state != "ready":
                 continue
             page = self._get(replica.port, "/metrics").decode()
             for service, age in read_gauge(page, OUTBOX_AGE).items():
                 ages[service] = max(ages.get(service, 0.0), age)
+            work = work or read_work(page)
             if not stopped and any(read_gauge(page, STOPPED).values()):
                 for one in _stopped(self._get(replica.port, "/stopped")):
                     stopped.setdefault(one.consumer, []).append(one)
-        return {name: Report(ages.get(name, 0.0), tuple(stopped.get(name, ()))) for name in services}
+        return {
+            name: Report(ages.get(name, 0.0), tuple(stopped.get(name, ())), tuple(work.get(name, ())))
+            for name in services
+        }
 
     def forget(self, ports: Iterable[int]) -> None:
         """Close the connections to all but these ports."""

@@ -169,6 +169,7 @@ class Sampler:
                     ready=ready,
                     utilisation=load / ready if ready else 0.0,
                     latencies=counted.latencies,
+                    work=self.snapshot.reports.get(name, NOTHING).work,
                 )
                 self._history.add(name, moment)
 
@@ -212,6 +213,7 @@ class Sampler:
             memory_bytes=sum(replica.memory_bytes for replica in replicas),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=len(report.stopped),
+            work=list(report.work),
         )
 
 

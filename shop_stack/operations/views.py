@@ -1,6 +1,6 @@
 """The stack as screens see it, put together from the last sample, the history and what analytics advised."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from shop_stack.access import Principal
 from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
 from shop_stack.operations.advice import RATE_S, Demand, Peak, forecast_peak, present_band, recommend, waits
-from shop_stack.operations.health import judge
+from shop_stack.operations.health import judge, oldest_work
 from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import Health, PartView, ReplicaView, ServiceView, StackView
@@ -27,17 +27,26 @@ _NAMED = 100
 
 
 def with_causes(services: list[ServiceView], stack: Stack) -> list[ServiceView]:
-    """The views, each that is not ok naming the services that it calls and that are not ok either."""
+    """The views, each that is not ok naming the services that it calls, or waits for, and that are not ok either."""
     unwell = {view.name: view.health for view in services if view.health != "ok"}
-    explained = []
-    for view in services:
-        waits_for = [name for name in stack.service(view.name).calls if name in unwell] if view.name in unwell else []
-        if waits_for:
-            named = " and ".join(f"{name}, which is {unwell[name]}" for name in waits_for)
-            because = f"it calls {named}: look there first; {view.because}"
-            view = msgspec.structs.replace(view, waits_for=waits_for, because=because)
-        explained.append(view)
-    return explained
+    return [
+        _with_cause(view, stack.service(view.name).calls, unwell) if view.name in unwell else view for view in services
+    ]
+
+
+def _with_cause(view: ServiceView, calls: Sequence[str], unwell: Mapping[str, Health]) -> ServiceView:
+    called = [name for name in calls if name in unwell]
+    awaited = [one.waits_for for one in view.work if one.waits_for in unwell and one.waits_for not in called]
+    found = [("calls", called), ("waits for", awaited)]
+    said = [f"it {how} {_named(names, unwell)}" for how, names in found if names]
+    if not said:
+        return view
+    because = f"{' and '.join(said)}: look there first; {view.because}"
+    return msgspec.structs.replace(view, waits_for=[*called, *awaited], because=because)
+
+
+def _named(names: Sequence[str], unwell: Mapping[str, Health]) -> str:
+    return " and ".join(f"{name}, which is {unwell[name]}" for name in names)
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,8 @@ class Views:
             minute_rate=request_rate(self.history.window(spec.name, at - RATE_S, at)),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=report.stopped_names[:_NAMED],
+            work=list(oldest_work(self.history.window(spec.name, at - _HEALTH_S, at))),
+            objective_work_age_s=spec.work_age_s,
         )
 
     def _health(self, spec: ServiceSpec, snapshot: Snapshot, group: Group, now: datetime) -> tuple[Health, str]:

@@ -69,4 +69,5 @@ CARD = Service(
     ),
     store=store.METADATA,
     timers=(Timer("deadlines", every_s=1.0, run=handlers.pass_deadlines), scrubbing.answering()),
+    work_in_hand=handlers.work_in_hand,
 )

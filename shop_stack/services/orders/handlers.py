@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from shop_stack.envelope import Envelope
-from shop_stack.events import Line
+from shop_stack.events import Line, WorkInHand
 from shop_stack.hosting.service import Answer, Cause, ServiceContext, Transaction
 from shop_stack.ids import uuid7
 from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, answers_with, respond
@@ -144,6 +144,21 @@ def pass_deadlines(context: ServiceContext) -> bool:
         for order in late:
             _pass_deadline(transaction, order, _patience(context))
     return len(late) == _DEADLINES_AT_ONCE
+
+
+def work_in_hand(context: ServiceContext) -> list[WorkInHand]:
+    """The open orders by whom they wait for; their age is counted from when they were placed."""
+    with context.read() as connection:
+        found = store.open_by_step(connection)
+    waiting: dict[str, WorkInHand] = {}
+    for state, money_open, count, first in found:
+        asked = rules.answers_next(state, money_open)
+        if asked is not None:
+            items, oldest_s = count, (context.now() - first).total_seconds()
+            if before := waiting.get(asked):
+                items, oldest_s = items + before.items, max(oldest_s, before.oldest_s)
+            waiting[asked] = WorkInHand(kind="order", waits_for=asked, items=items, oldest_s=oldest_s)
+    return list(waiting.values())
 
 
 def _patience(context: ServiceContext) -> rules.Patience:

@@ -130,6 +130,13 @@ def advance(order: Order, happening: object, now: datetime, patience: Patience) 
     return rule(order, happening, now, patience) if rule else None
 
 
+def answers_next(state: State, money_open: bool) -> str | None:
+    """The service whose answer an open order waits for; None for a parcel on its way, which is with the carrier."""
+    if state == "cancelling":
+        return "payments" if money_open else "inventory"
+    return _ANSWERS_NEXT.get(state)
+
+
 def may_cancel(order: Order) -> bool:
     """Whether the shopper can still call the order off: until the money was taken, from then on goods move."""
     return order.state in BEFORE_CAPTURE
@@ -325,6 +332,9 @@ def _resolution(order: Order) -> list[Event]:
     return [IncidentResolved(incident_id=incident_id(order))] if stuck else []
 
 
+_ANSWERS_NEXT: dict[State, str] = {
+    "placed": "inventory", "reserved": "payments", "authorised": "payments", "captured": "shipping",
+}  # fmt: skip
 _RULES: dict[type, Callable[[Order, Any, datetime, Patience], Step | None]] = {
     StockReserved: _stock_reserved,
     ReservationRejected: _reservation_rejected,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -25,7 +26,7 @@ from shop_stack.events import Line
 from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros, moment
 from shop_stack.services import scrubbing
-from shop_stack.services.orders.rules import Order
+from shop_stack.services.orders.rules import Order, State
 
 METADATA = MetaData()
 NOTES = scrubbing.notes_in(METADATA)
@@ -81,6 +82,11 @@ _DUE = Prepared(
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_OPEN = Prepared(
+    select(ORDERS.c.state, ORDERS.c.money_open, func.count(), func.min(ORDERS.c.placed_us))
+    .where(ORDERS.c.deadline_us.is_not(None))
+    .group_by(ORDERS.c.state, ORDERS.c.money_open)
+)
 _FORGET_DEADLINE = Prepared(update(ORDERS).where(ORDERS.c.order_id == bindparam("order")).values(deadline_us=None))
 _lines = msgspec.json.Decoder(list[Line])
 
@@ -134,6 +140,11 @@ def is_any_due(connection: Connection, now: datetime) -> bool:
 def due(connection: Connection, now: datetime, most: int) -> list[Order]:
     """Orders whose deadline has passed, the oldest deadline first; held by this transaction against other replicas."""
     return [_order(row) for row in _DUE.rows(connection, {"now_us": micros(now), "most": most})]
+
+
+def open_by_step(connection: Connection) -> list[tuple[State, bool, int, datetime]]:
+    """Orders that await an answer: state, whether money is to come back, how many, and when the first was placed."""
+    return [(state, bool(money), count, moment(first)) for state, money, count, first in _OPEN.rows(connection)]
 
 
 def forget_deadline(connection: Connection, order_id: str) -> None:

@@ -26,4 +26,5 @@ CARD = Service(
     publications=frozenset({PaymentAuthorised, PaymentDeclined, PaymentCaptured, PaymentVoided, PaymentRefunded}),
     store=store.METADATA,
     timers=(Timer(handlers.CALLS, every_s=1.0, run=handlers.call_provider, workers=handlers.WORKERS),),
+    work_in_hand=handlers.work_in_hand,
 )

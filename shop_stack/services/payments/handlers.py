@@ -10,8 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
 from shop_stack.envelope import Envelope
-from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested
+from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested, WorkInHand
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
+from shop_stack.ids import age_s
 from shop_stack.services.handover import Handover
 from shop_stack.services.payments import provider, rules, store
 from shop_stack.services.payments.rules import Answer, Call, Change, Payment
@@ -153,6 +154,19 @@ def _claimed(context: ServiceContext) -> store.Kept | None:
 
 def _lease(now: datetime) -> datetime:
     return now + timedelta(seconds=_LEASE_S)
+
+
+def work_in_hand(context: ServiceContext) -> list[WorkInHand]:
+    """The provider calls that are due or under way, by kind; their age is that of the request for them."""
+    with context.read() as connection:
+        found = store.in_hand(connection)
+    return [
+        WorkInHand(
+            kind=rules.kind_of_call(state, goal), waits_for="the provider", items=items,
+            oldest_s=age_s(oldest, context.now()),
+        )
+        for state, goal, items, oldest in found
+    ]  # fmt: skip
 
 
 def record(context: ServiceContext, claimed: store.Kept, step: Call, answer: Answer) -> None:

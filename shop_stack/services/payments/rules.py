@@ -117,6 +117,13 @@ def _undoing(payment: Payment) -> Call | None:
     return "void" if asked or held else None
 
 
+def kind_of_call(state: State, goal: Goal) -> str:
+    """The call that a payment awaits, as a noun for people."""
+    if goal == "dropped":
+        return "refund" if state == "captured" else "void"
+    return "capture" if state == "authorised" else "authorisation"
+
+
 def settle(payment: Payment, call: Call, answer: Answer) -> Change | None:
     """What the answer to a call that the payment awaits makes of it; None: it is to be asked again."""
     if isinstance(answer, Approved):

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    func,
     insert,
     select,
     true,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from shop_stack.hosting.service import Cause
 from shop_stack.hosting.statements import Prepared, Row
 from shop_stack.moments import micros
-from shop_stack.services.payments.rules import Payment
+from shop_stack.services.payments.rules import Goal, Payment, State
 
 METADATA = MetaData()
 
@@ -58,6 +59,11 @@ _BY_ID = select(*_KEPT).where(PAYMENTS.c.order_id == bindparam("order"))
 _GET = Prepared(_BY_ID)
 _GET_HELD = Prepared(_BY_ID.with_for_update())
 _ADD = Prepared(insert(PAYMENTS))
+_IN_HAND = Prepared(
+    select(PAYMENTS.c.state, PAYMENTS.c.goal, func.count(), func.min(PAYMENTS.c.causation))
+    .where(PAYMENTS.c.due_us.is_not(None))
+    .group_by(PAYMENTS.c.state, PAYMENTS.c.goal)
+)
 _CHANGED = ("state", "goal", "reference", "version", "attempts", "claimed", "due_us", "causation", "traceparent")
 _CHANGE = Prepared(
     update(PAYMENTS)
@@ -114,6 +120,14 @@ def ask(connection: Connection, payment: Payment, cause: Cause) -> None:
     """Store a payment's new goal while a worker is at its last call, which then goes on to the new one."""
     values = {"order": payment.order_id, "new_goal": payment.goal}
     _ASK.change(connection, {**values, "new_causation": cause.causation, "new_traceparent": cause.traceparent})
+
+
+def in_hand(connection: Connection) -> list[tuple[State, Goal, int, str | None]]:
+    """Payments with a call due or under way: state, goal, how many, and the oldest id of the events that led to them.
+
+    Those ids are in the order of time.
+    """
+    return [(state, goal, count, oldest) for state, goal, count, oldest in _IN_HAND.rows(connection)]
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:

@@ -23,4 +23,5 @@ CARD = Service(
         Timer("deliveries", every_s=0.5, run=handlers.deliver),
         scrubbing.answering(),
     ),
+    work_in_hand=handlers.work_in_hand,
 )

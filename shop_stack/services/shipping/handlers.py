@@ -12,8 +12,9 @@ from litestar.params import FromPath
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
-from shop_stack.events import CustomerErased, LabelCreated, ShipmentDelivered, ShipmentDispatched, StockSold
+from shop_stack.events import CustomerErased, LabelCreated, ShipmentDelivered, ShipmentDispatched, StockSold, WorkInHand
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
+from shop_stack.ids import age_s
 from shop_stack.services import scrubbing
 from shop_stack.services.handover import Handover
 from shop_stack.services.shipping import rules, store
@@ -149,6 +150,20 @@ def deliver(context: ServiceContext) -> bool:
             store.change(transaction.connection, delivered, None)
             _publish(transaction, event, delivered.version)
     return len(arrived) == _DELIVERIES_AT_ONCE
+
+
+def work_in_hand(context: ServiceContext) -> list[WorkInHand]:
+    """Parcels that wait for the address on their label, and those whose time to arrive has come."""
+    now = context.now()
+    with context.read() as connection:
+        labels, oldest = store.without_label(connection)
+        parcels, since = store.to_arrive(connection, now)
+    late_s = (now - since).total_seconds()
+    work = (
+        WorkInHand(kind="label", waits_for="customers", items=labels, oldest_s=age_s(oldest, now)),
+        WorkInHand(kind="parcel", waits_for="delivery", items=parcels, oldest_s=late_s),
+    )
+    return [one for one in work if one.items]
 
 
 def _publish(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from shop_stack.hosting.service import Cause
 from shop_stack.hosting.statements import Prepared, Row
-from shop_stack.moments import micros
+from shop_stack.moments import micros, moment
 from shop_stack.services import scrubbing
 from shop_stack.services.shipping.rules import Shipment
 
@@ -74,6 +75,12 @@ _CLAIM = Prepared(
     .values(attempts=SHIPMENTS.c.attempts + 1, due_us=bindparam("lease_us"))
     .returning(*_KEPT)
 )
+_WITHOUT_LABEL = Prepared(
+    select(func.count(), func.min(SHIPMENTS.c.causation)).where(
+        SHIPMENTS.c.state == "wanted", SHIPMENTS.c.due_us.is_not(None)
+    )
+)
+_TO_ARRIVE = Prepared(select(func.count(), func.min(SHIPMENTS.c.due_us)).where(*_DUE_IN_STATE))
 _DUE = Prepared(
     select(*_KEPT)
     .where(*_DUE_IN_STATE)
@@ -130,6 +137,18 @@ def due(connection: Connection, state: str, now: datetime, most: int) -> list[Ke
     """Parcels in this state that are due, the oldest first; held by this transaction against other replicas."""
     rows = _DUE.rows(connection, {"in_state": state, "now_us": micros(now), "most": most})
     return [_kept(row) for row in rows]
+
+
+def without_label(connection: Connection) -> tuple[int, str | None]:
+    """How many parcels have no label yet, and the oldest id of the events that asked for them (in order of time)."""
+    count, oldest = _WITHOUT_LABEL.first(connection) or (0, None)
+    return count, oldest
+
+
+def to_arrive(connection: Connection, now: datetime) -> tuple[int, datetime]:
+    """How many parcels should have arrived, and since when the longest (now when there is none)."""
+    count, since_us = _TO_ARRIVE.first(connection, {"in_state": "dispatched", "now_us": micros(now)}) or (0, None)
+    return count, moment(since_us) if since_us is not None else now
 
 
 def forget_person(connection: Connection, customer_id: str) -> int:
