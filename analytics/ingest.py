@@ -28,6 +28,8 @@ _BULK = 1_000
 _ROLL_ROWS = 5_000
 _ROLL_ROWS_BEHIND = 50_000
 _ROLL_S = 60.0
+_COMPACT_ROWS = 2_000
+_COMPACT_S = 86_400.0
 _WAIT_S = 1.0
 _RETRY_S = 2.0
 _LOOK_S = 30.0
@@ -138,6 +140,16 @@ class Ingest:
             self._warehouse.roll_up(self._keeper.batch)
         self._committed.clear()
         self._fresh = 0
+        self._compact_when_due()
+
+    def _compact_when_due(self) -> None:
+        """Every rollup appends to the marts; now and then the rows of the last day are added up."""
+        if self._warehouse.rows_to_compact() > _COMPACT_ROWS:
+            since = datetime.fromtimestamp(self._clock() - _COMPACT_S, UTC).replace(
+                tzinfo=None, second=0, microsecond=0
+            )
+            with self._warehouse.transaction():
+                self._warehouse.compact(since)
 
     def halt(self, reason: str) -> None:
         """Stop for good and say why, in the watermark of every answer."""

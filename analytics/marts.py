@@ -33,6 +33,7 @@ STAGING = (
     "stg_products",
     "stg_forecasts",
 )
+WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")

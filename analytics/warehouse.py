@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.marts import MARTS, STAGING, fingerprint, to_roll_up
-from analytics.statements import statement
+from analytics.marts import MARTS, STAGING, WHOLE, fingerprint, to_roll_up
+from analytics.statements import names, statement
 from shop_stack.errors import ShopfloorError
 
 # One thread: a query's parts are not worth the waking of a second one here (0.65 ms a statement against 1.45),
@@ -153,6 +154,21 @@ class Warehouse:
         for mart in to_roll_up(types):
             self.write(f"insert into kept_{mart} select * from fresh_{mart}")  # noqa: S608 (names from MARTS)
         self.write("update rolled_up set batch = $batch", {"batch": batch})
+
+    def rows_to_compact(self) -> int:
+        """How many rows the mart that gains some with every rollup, and needs one a partition, has by now."""
+        return int(self.write("select count(*) from kept_partition_positions")[0][0])
+
+    def compact(self, since: datetime) -> None:
+        """Add up what the rollups have appended, for minutes from `since` on (naive UTC); inside a transaction."""
+        for name in names("compaction"):
+            table = f"kept_{name}" if name in MARTS else name
+            which = "true" if name in WHOLE else "minute >= $since"
+            given = {} if name in WHOLE else {"since": since}
+            self.write(f"create temp table compacted as {statement(f'compaction/{name}')}", {"since": since})
+            self.write(f"delete from {table} where {which}", given)  # noqa: S608 (names of files)
+            self.write(f"insert into {table} select * from compacted")  # noqa: S608
+            self.write("drop table compacted")
 
     def settle(self) -> None:
         """Write what was appended into the file and give its memory back, after much was ingested."""

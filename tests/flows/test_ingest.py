@@ -22,6 +22,7 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.events import OrderCompleted, OrderRejected
 from shop_stack.ids import imported_id
 from tests.analytics_stand import NOW, Stand, days_before, past_order, placed, record, stand
+from tests.contracts.event_log_places import read_all
 
 pytestmark = pytest.mark.embedded
 WRITER = Path(__file__).with_name("ingest_process.py")
@@ -192,6 +193,49 @@ def test_marts_are_the_same_before_and_after_rolling_up_and_when_made_anew(tmp_p
     made.check()
     assert sum(r["orders"] for r in made.ask("revenue_by_day", origin="live")) == 3
     made.close()
+
+
+def test_compacting_changes_no_answer_and_bounds_the_marts(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.ingest = Ingest(made.log, made.warehouse, clock=lambda: NOW.timestamp() + 1)
+        made.put(placed("old"), at=days_before(5))
+        made.put(past_order("h1"), at=days_before(7))
+        for n in range(6):
+            made.put(placed(f"o{n}"))
+            made.log.append("shop.orders", [Record(f"k{n}", b"no event")])
+            made.catch_up()
+            made.ingest.roll_up()
+        made.put(OrderRejected(order_id="o0", reason="declined"))
+        made.catch_up()
+        made.ingest.roll_up()
+        asked = ("orders_by_minute", "revenue_by_day", "events_by_topic_by_minute", "freshness", "event_to_query_delay")
+        before = {name: made.ask(name) for name in asked}
+        assert all(before.values())
+        partitions = {(r.topic, r.partition) for t in made.log.topics() for r in read_all(made.log, t)}
+        assert made.warehouse.rows_to_compact() > len(partitions)
+        with made.warehouse.transaction():
+            made.warehouse.compact(days_before(1).replace(tzinfo=None))
+        assert {name: made.ask(name) for name in asked} == before
+        made.check()
+        assert made.warehouse.rows_to_compact() == len(partitions)
+        minutes = made.warehouse.ask("select count(*), sum(events) from kept_topic_minutes", {}).rows
+        assert minutes == [(3, 9)]  # two of other days, the present one
+        made.put(placed("later"))
+        made.catch_up()
+        made.ingest.roll_up()
+        made.check()
+
+
+def test_marts_are_compacted_when_rollups_have_piled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.ingest._COMPACT_ROWS", 3)
+    with stand(tmp_path) as made:
+        for n in range(9):
+            made.put(past_order(f"h{n}"))
+            made.catch_up()
+            made.ingest.roll_up()
+            assert made.warehouse.rows_to_compact() <= 3
+        assert counted(made) == (9, 9, 0)
+        made.check()
 
 
 def test_another_log_halts_ingestion_and_is_said(tmp_path: Path) -> None:
