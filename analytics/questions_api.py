@@ -1,7 +1,7 @@
 """The questions API: what is asked over HTTP with an operators' token, answered in JSON or Arrow."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -203,9 +203,9 @@ def _describe(question: Question) -> dict[str, Any]:
     }
 
 
-def _problem(status: int, detail: str) -> Response[bytes]:
+def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> Response[bytes]:
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {**(more or {}), **({"www-authenticate": "Bearer"} if status == 401 else {})}
     return Response(
         msgspec.json.encode(body), status_code=status, media_type="application/problem+json", headers=headers
     )
@@ -217,4 +217,4 @@ def _refuse(_request: AnyRequest, error: ShopfloorError) -> Response[bytes]:
 
 
 def _refuse_request(_request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    return _problem(error.status_code, str(error.detail))
+    return _problem(error.status_code, str(error.detail), error.headers)

@@ -26,6 +26,7 @@ class MemoryRuntime:
     def __init__(self, topology: dict[str, list[str]]) -> None:
         self._lock = threading.Lock()
         self._pids = iter(range(100_000, 200_000))
+        self.port = 9  # where new replicas answer; nobody is there
         self.groups = {
             name: Group(name=name, services=services, desired=1, replicas=[self._replica(f"{name}-1")])
             for name, services in topology.items()
@@ -40,7 +41,7 @@ class MemoryRuntime:
         return Replica(
             name=name,
             pid=next(self._pids),
-            port=9,
+            port=self.port,
             state="ready",
             started_at=time.time(),
             restarts=restarts,

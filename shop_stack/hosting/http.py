@@ -15,6 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from shop_stack.described import DescribedJson
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
+from shop_stack.strictness import StrictRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -49,6 +50,7 @@ def application(
         )
     return Litestar(
         route_handlers=routers,
+        request_class=StrictRequest,
         exception_handlers=exception_handlers(),
         openapi_config=OpenAPIConfig(
             title=title, version="1", path="/schema", render_plugins=[DescribedJson(path="/openapi.json")]

@@ -1,7 +1,7 @@
 """The operations API: who may see and do what, over HTTP, and the process that serves it."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Annotated, Any
@@ -52,6 +52,7 @@ from shop_stack.operations.tail import BACKLOG, Filter, server_sent
 from shop_stack.runtime import lifeline
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.settings import Settings
+from shop_stack.strictness import StrictRequest
 
 Asked = Request[Any, Any, Any]
 Name = FromPath[str]
@@ -107,6 +108,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
             *people_routes(engine.people, [may("manager", verifier)], [may("admin", verifier)]),
             _events_route(engine, see),
         ],
+        request_class=StrictRequest,
         exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
         openapi_config=OpenAPIConfig(
             title="Shopfloor operations",
@@ -261,12 +263,12 @@ def _refuse(_request: Asked, error: ShopfloorError) -> Response[bytes]:
 
 def _refuse_request(_request: Asked, error: HTTPException) -> Response[bytes]:
     extra = f": {error.extra}" if error.extra else ""
-    return _problem(error.status_code, "the request is wrong", f"{error.detail}{extra}")
+    return _problem(error.status_code, "the request is wrong", f"{error.detail}{extra}", error.headers)
 
 
-def _problem(status: int, title: str, detail: str) -> Response[bytes]:
+def _problem(status: int, title: str, detail: str, more: Mapping[str, str] | None = None) -> Response[bytes]:
     body = msgspec.json.encode(Problem(title=title, status=status, detail=detail))
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    headers = {**(more or {}), **({"WWW-Authenticate": "Bearer"} if status == 401 else {})}
     return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
 
 

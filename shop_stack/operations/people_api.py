@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
 
 from shop_stack.access import Principal
@@ -17,6 +18,7 @@ from shop_stack.operations.people_model import (
 )
 
 Asked = Request[Any, Any, Any]
+_EXPORT = {200: ResponseSpec(dict[str, Any], generate_examples=False, description="The person's data.")}
 PersonId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 
 
@@ -28,7 +30,13 @@ def people_routes(people: People, certify: list[Any], handle: list[Any]) -> list
         """The id of the person who has this e-mail."""
         return people.find(data, _who(request))
 
-    @post("/ops/v1/customers/{customer_id:str}/export", guards=handle, sync_to_thread=True, status_code=200)
+    @post(
+        "/ops/v1/customers/{customer_id:str}/export",
+        guards=handle,
+        sync_to_thread=True,
+        status_code=200,
+        responses=_EXPORT,
+    )
     def export_person(request: Asked, customer_id: PersonId, data: JSONBody[PersonExportRequest]) -> Response[bytes]:
         """All that the shop knows of a person (GDPR 15, 20)."""
         told = people.export(customer_id, data, _who(request))
