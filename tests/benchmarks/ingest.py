@@ -1,4 +1,4 @@
-"""Measures ingestion: CPU per event in bulk from the embedded log, and event to query at a steady rate."""
+"""Measures ingestion: CPU per event in bulk from the embedded log and Kafka, and event to query at a steady rate."""
 
 import argparse
 import json
@@ -13,9 +13,13 @@ from pathlib import Path
 from analytics.ingest import Ingest
 from analytics.warehouse import Warehouse
 from shop_stack.eventlog.embedded import EmbeddedLog
-from shop_stack.eventlog.interface import Record
+from shop_stack.eventlog.interface import EventLog, Record
+from shop_stack.eventlog.kafka import KafkaLog
 from shop_stack.events import ProductViewed
 from tests.analytics_stand import record
+from tests.brokers import running_broker
+
+JARS = Path(__file__).parents[1] / "kafka" / "libs"
 
 
 def views(number: int) -> list[Record]:
@@ -24,28 +28,36 @@ def views(number: int) -> list[Record]:
     return [record(ProductViewed(session_id=f"s{n % 50}", product_id=f"p{n % 300}"), now) for n in range(number)]
 
 
-def bulk(folder: Path, events: int) -> dict[str, float]:
-    """Replay `events` from the log: CPU microseconds an event, with and without the marts."""
-    log = EmbeddedLog(folder / "log")
+def bulk(folder: Path, log: EventLog, events: int) -> dict[str, float]:
+    """Replay `events` from the log: CPU microseconds an event, for the rows, and with the marts and the checkpoint."""
     for _ in range(events // 10_000):
         log.append("shop.behaviour", views(10_000))
     warehouse = Warehouse(folder / "warehouse.duckdb")
     ingest = Ingest(log, warehouse)
     began, clock = time.process_time(), time.monotonic()
-    kept = 0
+    kept, rolling = 0, 0.0
     while read := ingest.step():
         kept += read
-    rows = time.process_time() - began
+        rolled = time.process_time()
+        ingest.roll_up_when_due()
+        rolling += time.process_time() - rolled
+    rows = time.process_time() - began - rolling
     ingest.roll_up()
+    warehouse.settle()
     whole, wall = time.process_time() - began, time.monotonic() - clock
     warehouse.close()
-    log.close()
     return {
         "events": kept,
         "rows_us_per_event": rows / kept * 1e6,
-        "with_marts_us_per_event": whole / kept * 1e6,
+        "whole_us_per_event": whole / kept * 1e6,
         "events_per_s": kept / wall,
     }
+
+
+def bulk_from_kafka(folder: Path, events: int) -> dict[str, float]:
+    """The same from a real broker, started for it."""
+    with running_broker(folder / "broker", JARS) as broker, KafkaLog(broker.address) as log:
+        return bulk(folder, log, events)
 
 
 def live(folder: Path, rate: float, seconds: float) -> dict[str, float]:
@@ -55,7 +67,12 @@ def live(folder: Path, rate: float, seconds: float) -> dict[str, float]:
     ingest = Ingest(log, warehouse)
     stop = threading.Event()
     used: list[float] = []
-    working = threading.Thread(target=lambda: (ingest.run(stop), used.append(time.thread_time())))
+
+    def work() -> None:
+        ingest.run(stop)
+        used.append(time.thread_time())
+
+    working = threading.Thread(target=work)
     working.start()
     appended: list[tuple[int, float]] = []
     visible: list[tuple[int, float]] = []
@@ -104,10 +121,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rates", type=float, nargs="*", default=[30.0, 1000.0])
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--kafka", action="store_true", help="also from a real broker, with the jars of the tests")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="shopfloor-ingest-"))
     try:
-        said: dict[str, object] = {"bulk": bulk(folder / "bulk", given.events)}
+        with EmbeddedLog(folder / "bulk" / "log") as log:
+            said: dict[str, object] = {"bulk": bulk(folder / "bulk", log, given.events)}
+        if given.kafka:
+            said["bulk_from_kafka"] = bulk_from_kafka(folder / "kafka", given.events)
         for rate in given.rates:
             said[f"live_{rate:g}_per_s"] = live(folder / f"live{rate:g}", rate, given.seconds)
         print(json.dumps(said, indent=2))
