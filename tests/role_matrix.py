@@ -75,6 +75,7 @@ OPERATIONS: dict[Route, frozenset[Caller]] = {
     ("GET", "/ops/v1/incidents"): VIEWERS,
     ("GET", "/ops/v1/events"): VIEWERS,
     ("GET", "/ops/v1/dead-letters"): VIEWERS,
+    ("GET", "/ops/v1/audit"): VIEWERS,
     ("POST", "/ops/v1/incidents/{incident_id}/acknowledge"): OPERATORS,
     ("POST", "/ops/v1/services/{service_name}/scale"): OPERATORS,
     ("POST", "/ops/v1/services/{service_name}/restart"): OPERATORS,
