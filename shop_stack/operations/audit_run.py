@@ -196,7 +196,7 @@ def _frame(books: Books, shop: Shop, now: datetime, strict: bool) -> tuple[Frame
     now_us = micros(now)
     parked: set[str] = set()
     with closing(books.log()) as log:
-        followed = {topic for topics in shop.publishes.values() for topic in topics}
+        followed = {topic for topics in shop.publishes.values() for topic in topics} | set(COMMON)
         followed |= {topic for consumer in shop.consumers for topic in consumer.kinds}
         ends = {topic: log.ends(topic) for topic in sorted(followed)}
         settled = [now_us, *_oldest_unread(log, shop.consumers, ends)]

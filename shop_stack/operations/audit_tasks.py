@@ -171,7 +171,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
                 found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
             found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
     every = np.concatenate(seen)
-    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.since) for one in inboxes}
+    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since) for one in inboxes}
     counts = {one.consumer.name: (len(one.ids), gone[one.consumer.name]) for one in inboxes}
     return Found(audit.merged(found), outgoing, every, counts)
 
@@ -181,6 +181,7 @@ class _Inbox(NamedTuple):
     ids: Texts
     parked: Texts
     since: bytes
+    logged_since: bytes
 
     def held_against(self, records: Records, frame: Frame) -> Invariant:
         """Whether it has what the log has for it."""
@@ -190,8 +191,9 @@ class _Inbox(NamedTuple):
 
 
 def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
-    parked = stores.read_parked(store, consumer.name)[0]
-    return _Inbox(consumer, stores.read_inbox(store, consumer.name), parked, _since(frame, consumer.kept))
+    ids, parked = stores.read_inbox(store, consumer.name), stores.read_parked(store, consumer.name)[0]
+    logged = consumer.kept - 2 * _MARGIN if consumer.kept is not None else None  # the log forgets before the inbox
+    return _Inbox(consumer, ids, parked, _since(frame, consumer.kept), _since(frame, logged))
 
 
 def _handled(books: Books, *names: Iterable[str]) -> Keys:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import uvicorn
 
+from analytics import questions_api
 from analytics.ingest import Ingest
 from analytics.questions_api import Desk, make_app
 from analytics.warehouse import Warehouse
@@ -21,6 +22,7 @@ from shop_stack.access import Verifier, prepare_keys
 from shop_stack.errors import ActionRefused, NotRunning
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import Record
+from shop_stack.events import Event, IncidentOpened, IncidentResolved
 from shop_stack.hosting.topology import read_topology
 from shop_stack.moments import micros
 from shop_stack.operations.audit import Invariant, Report
@@ -32,6 +34,7 @@ from shop_stack.operations.auditing import Auditing
 from shop_stack.runtime.desired import write_desired
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import read_stack
+from tests.analytics_stand import record
 from tests.audit_stand import PRICE, Books, change, look
 from tests.flows.broken_books import (
     BREAKS,
@@ -132,6 +135,21 @@ def test_what_a_parked_message_explains_is_not_violated_and_gone_after_its_repla
     assert {one.status for one in audited(home).invariants} == {"ok", "skipped"}
 
 
+def test_an_open_incident_explains_its_order_until_it_is_resolved(home: Home) -> None:
+    order_id = one_order(home)
+    stuck(home)
+
+    def tell(event: Event) -> None:
+        with EmbeddedLog(home.log) as log:
+            log.append("ops.incidents", [record(event, datetime.now(UTC))])
+
+    tell(IncidentOpened(incident_id="i", kind="checkout_stuck", service="orders", summary="stuck", subject=order_id))
+    tell(IncidentOpened(incident_id="j", kind="crash_loop", service="orders", summary="it crashes"))
+    assert {one.name for one in audited(home).invariants if one.status == "explained"} == {"orders_reach_an_end"}
+    tell(IncidentResolved(incident_id="i"))
+    assert violations(audited(home)) == ["orders_reach_an_end"]
+
+
 def seconds(report: Report, order_id: str) -> str:
     found = named(report)["orders_reach_an_end"].counter_examples[0]
     return found.removeprefix(f"{order_id} is still shipped after ").removesuffix(" s")
@@ -204,13 +222,16 @@ def answering(home: Home) -> Iterator[int]:
             thread.join(10)
 
 
-def test_analytics_is_held_to_log_and_orders_both_ways(home: Home) -> None:
+def test_analytics_is_held_to_log_and_orders_both_ways(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(home) as port:
         ports = {"analytics": port}
         found = named(audited(home, ports=ports))
         assert {found[name].status for name in OF_ANALYTICS} == {"ok"}
         assert found["analytics_equals_orders"].rows_checked == ORDERS
         assert found["analytics_equals_log"].rows_checked == audited(home, ports=ports).records
+        monkeypatch.setattr(questions_api, "_MOST_ROWS", ORDERS // 3)
+        in_parts = named(audited(home, ports=ports))["analytics_equals_orders"]
+        assert (in_parts.status, in_parts.rows_checked) == ("ok", ORDERS)
         stuck(home)
         gone = one_order(home, "rejected")
         change(home.store("orders"), "DELETE FROM orders WHERE order_id = ?", [(gone,)])

@@ -78,6 +78,7 @@ def test_a_second_key_at_the_provider_is_a_second_capture() -> None:
         (order(state="cancelled"), account(refunded=500), ("ok", 0, 0, 0)),
         (order(state="cancelled"), account(), ("violated", 1, 0, 0)),
         (order(state="authorised"), account(), ("ok", 0, 0, 1)),
+        (order(state="captured"), account(refunded=500), ("ok", 0, 0, 1)),
         (order(state="authorised"), account("a", "authorised", 0), ("ok", 0, 0, 0)),
         (None, account(), ("violated", 1, 0, 0)),
         (None, account("a", "voided", 0), ("ok", 0, 0, 0)),
@@ -238,6 +239,8 @@ def test_analytics_knows_the_orders_and_no_other() -> None:
     assert judged(order(state="shipped"), StateRow("a", "open", 500)) == ("ok", 0, 0, 0)
     assert judged(order(), StateRow("a", "open", 500)) == ("violated", 1, 0, 0)
     assert judged(order(moved_s=100), StateRow("a", "open", 500)) == ("ok", 0, 0, 1)
+    assert judged(order(state="shipped"), StateRow("a", "completed", 500)) == ("ok", 0, 0, 1), "analytics is ahead"
+    assert judged(order(state="shipped"), StateRow("a", "completed", 500), STRICT) == ("violated", 1, 0, 0)
     assert judged(order(), StateRow("a", "completed", 499)) == ("violated", 1, 0, 0)
     assert judged(order(), None) == ("violated", 1, 0, 0)
     assert judged(order(moved_s=100), None) == ("ok", 0, 0, 1)
