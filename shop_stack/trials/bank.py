@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from shop_stack.provider.behaviour import DECLINE_REASONS
 from shop_stack.provider.ledger import KeyMisused, Ledger, Reply
@@ -13,7 +12,6 @@ from shop_stack.services.payments.rules import Answer, Call, Unclear
 from shop_stack.trials.plan import Fault
 from shop_stack.trials.shop import Shop
 
-STEPS: tuple[Call, ...] = get_args(Call)
 _TIMED_OUT = Unclear("the provider did not answer: TimeoutError")
 
 
@@ -25,11 +23,11 @@ class Bank:
         self._world = shop.world
         self._declines = declines
         self.ledger = Ledger(Path(":memory:"))
-        self._captured: dict[str, set[str]] = {}
+        self._approved: dict[tuple[str, Call], set[str]] = {}
 
-    def captures(self) -> dict[str, int]:
-        """How many captures the ledger has approved of each order: calls under one key are one."""
-        return {order_id: len(keys) for order_id, keys in self._captured.items()}
+    def approvals(self) -> dict[tuple[str, Call], int]:
+        """How often the ledger has approved a step of an order: calls under one key are one."""
+        return {done: len(keys) for done, keys in self._approved.items()}
 
     def close(self) -> None:
         """Close the books."""
@@ -71,15 +69,18 @@ class Bank:
 
     def _slow(self, fault: Fault, reply: Reply | None) -> Answer:
         self._world.strike(fault, f"the provider acts at once and answers after {fault.amount:g} s")
-        self._world.wait(fault.amount)
-        return self._read(reply)
+        self._world.wait(min(fault.amount, TIMEOUT_S))
+        return self._read(reply) if fault.amount < TIMEOUT_S else _TIMED_OUT
 
     def _answered(self, reply: Reply | None) -> Answer:
         world = self._world
         fault = world.fault("called", "payments")
         if fault is not None and fault.what == "crash":
             world.die(fault, "when the provider has acted, before the answer is kept")
-        if fault is not None:
+        if fault is not None and fault.what == "frozen" and world.acting is not None:
+            world.strike(fault, f"stands still for {fault.amount:g} s with the provider's answer in hand")
+            world.acting.stall(fault.amount)
+        elif fault is not None:
             world.strike(fault, "the provider acts, and its answer is lost")
             world.wait(TIMEOUT_S)
             return _TIMED_OUT
@@ -96,8 +97,8 @@ class Bank:
             reply = self.ledger.perform(step, key, order_id, amount_minor, self._reason)
         except KeyMisused:
             return None
-        if step == "capture" and reply.status == 200:
-            self._captured.setdefault(order_id, set()).add(key)
+        if reply.status == 200:
+            self._approved.setdefault((order_id, step), set()).add(key)
         self._world.tell("provider", f"books {step} of {self._world.named(order_id)}: {reply.status}")
         return reply
 

@@ -173,6 +173,10 @@ class MemoryLog:
         """A partition as it lies."""
         return self._topic(topic)[number]
 
+    def values(self) -> list[bytes]:
+        """Everything that lies on it, partition by partition."""
+        return [r.value for partitions in self._partitions.values() for one in partitions for r in one.records]
+
     def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """Whether any of these partitions has records beyond the position given; in one thread none will come."""
         return any(self._topic(topic)[number].end > end for (topic, number), end in ends.items())

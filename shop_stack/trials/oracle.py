@@ -1,11 +1,31 @@
 """What must be true when a schedule has come to rest: the books against each other, as violations in words."""
 
+import contextlib
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
+from shop_stack.events import (
+    AuthorisationRequested,
+    CaptureRequested,
+    LabelCreated,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    OrderRejected,
+    PaymentAuthorised,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+    ReservationRequested,
+    ShipmentDelivered,
+    ShipmentDispatched,
+    StockReserved,
+)
 from shop_stack.trials.bank import Bank
 from shop_stack.trials.plan import PRODUCTS, SERVICES
 from shop_stack.trials.shop import Shop
@@ -14,6 +34,18 @@ from shop_stack.trials.shoppers import Shopper
 STRANGER = "/stranger"
 """The source of events that no service of the shop has sent."""
 ENDS = ("completed", "cancelled", "rejected")
+
+_HAPPEN_ONCE = frozenset(
+    contract.type
+    for contract in (
+        OrderPlaced, OrderCompleted, OrderCancelled, OrderRejected, StockReserved, PaymentAuthorised,
+        PaymentCaptured, PaymentDeclined, PaymentVoided, PaymentRefunded, LabelCreated, ShipmentDispatched,
+        ShipmentDelivered,
+    )
+)  # fmt: skip
+_BEFORE_CAPTURE = frozenset(
+    contract.type for contract in (ReservationRequested, AuthorisationRequested, CaptureRequested)
+)
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -34,21 +66,27 @@ class _Line(msgspec.Struct):
 _line = msgspec.json.Decoder(_Line)
 
 
+def _lines(shop: Shop) -> "Iterator[tuple[str, _Line]]":
+    for topic in shop.log.topics():
+        for number in range(shop.log.partitions(topic)):
+            for record in shop.log.partition(topic, number).records:
+                with contextlib.suppress(msgspec.MsgspecError):
+                    line = _line.decode(record.value)
+                    if line.source != STRANGER:
+                        yield topic, line
+
+
 class Books:
     """The rows of all books of a schedule at its end."""
 
     def __init__(self, shop: Shop, bank: Bank) -> None:
         self.drivers: dict[str, sqlite3.Connection] = {name: store.kept().driver for name, store in shop.stores.items()}
         self.accounts = {account.order_id: account for account in bank.ledger.accounts()}
-        self.captures = bank.captures()
+        self.approvals = bank.approvals()
+        self.effects = shop.effects
+        self.lines = list(_lines(shop))
         orders = self.drivers["orders"].execute("SELECT order_id, cart_id, state, total_minor, reason FROM orders")
         self.orders = {row[0]: row for row in orders}
-        self.log = [
-            (topic, number, record)
-            for topic in shop.log.topics()
-            for number in range(shop.log.partitions(topic))
-            for record in shop.log.partition(topic, number).records
-        ]
 
     def ends(self) -> dict[str, int]:
         """The orders by state and reason."""
@@ -62,7 +100,8 @@ def violations(shop: Shop, books: Books, shoppers: list[Shopper]) -> list[Violat
     found += [Violation("one_key_one_order", words) for shopper in shoppers for words in shopper.wrong]
     checks = (
         _ends(books), _accepted(books, shoppers), _keys(books), _money(books), _stock(books), _sold(books),
-        _outboxes(books), _sequences(books), _effects(books), _parked(books), _lags(shop),
+        _outboxes(books), _sequences(books), _effects(books), _order(books), _handled(shop, books), _once(books),
+        _slow(shop, books), _parked(books), _lags(shop),
     )  # fmt: skip
     return found + [violation for check in checks for violation in check]
 
@@ -88,9 +127,9 @@ def _keys(books: Books) -> Iterator[Violation]:
 
 
 def _money(books: Books) -> Iterator[Violation]:
-    for order_id, captures in books.captures.items():
-        if captures > 1:
-            yield Violation("one_capture", f"{order_id} was captured {captures} times")
+    for (order_id, step), times in books.approvals.items():
+        if times > 1:
+            yield Violation(f"one_{step}", f"the provider approved {times} calls to {step} {order_id}")
     for order_id in {*books.orders, *books.accounts}:
         order, account = books.orders.get(order_id), books.accounts.get(order_id)
         kept = account.captured_minor - account.refunded_minor if account else 0
@@ -124,11 +163,7 @@ def _sold(books: Books) -> Iterator[Violation]:
 
 def _outboxes(books: Books) -> Iterator[Violation]:
     logged: dict[str, set[str]] = defaultdict(set)
-    for _, _, record in books.log:
-        try:
-            line = _line.decode(record.value)
-        except msgspec.MsgspecError:
-            continue
+    for _, line in books.lines:
         logged[line.source].add(line.id)
     for service in SERVICES:
         rows = _rows(books, service, "SELECT id, published FROM outbox")
@@ -142,12 +177,8 @@ def _sequences(books: Books) -> Iterator[Violation]:
     """In the log, the first occurrence of each event follows that of the one before it in its aggregate."""
     last: dict[tuple[str, str], int] = defaultdict(int)
     seen: set[str] = set()
-    for topic, _, record in books.log:
-        try:
-            line = _line.decode(record.value)
-        except msgspec.MsgspecError:
-            continue
-        if line.sequence is None or line.id in seen or line.source == STRANGER:
+    for topic, line in books.lines:
+        if line.sequence is None or line.id in seen:
             continue
         seen.add(line.id)
         if line.sequence != last[topic, line.subject] + 1:
@@ -164,6 +195,52 @@ def _effects(books: Books) -> Iterator[Violation]:
         yield Violation("one_effect", f"{completed} orders completed, and {baskets} baskets were learnt")
 
 
+def _order(books: Books) -> Iterator[Violation]:
+    """Each service handles each event once, and those of an aggregate in their order."""
+    for service, effects in books.effects.items():
+        last: dict[tuple[str, str], int] = {}
+        seen: set[str] = set()
+        for topic, subject, event_id, sequence in effects:
+            if event_id in seen:
+                yield Violation("one_effect", f"{service} handled {event_id} of {subject} twice")
+            seen.add(event_id)
+            if sequence is not None and sequence < last.get((topic, subject), 0):
+                yield Violation(
+                    "order_within_aggregates", f"{service} handled {subject} {sequence} after a later event"
+                )
+            last[topic, subject] = max(sequence or 0, last.get((topic, subject), 0))
+
+
+def _handled(shop: Shop, books: Books) -> Iterator[Violation]:
+    """Whatever lies on the log of a kind that a service follows has had its effect there."""
+    for service, effects in books.effects.items():
+        handled = {effect.event_id for effect in effects}
+        for _, line in books.lines:
+            if line.type in shop.heeded[service] and line.id not in handled:
+                yield Violation("every_event_is_handled", f"{service} never handled {line.type} of {line.subject}")
+
+
+def _once(books: Books) -> Iterator[Violation]:
+    seen: dict[tuple[str, str], str] = {}
+    for _, line in books.lines:
+        if line.type in _HAPPEN_ONCE and seen.setdefault((line.type, line.subject), line.id) != line.id:
+            yield Violation("what_happens_once", f"{line.type} of {line.subject} happened twice")
+
+
+def _slow(shop: Shop, books: Books) -> Iterator[Violation]:
+    """No order stays before its capture for longer than its deadline and a minute, outages of orders apart."""
+    jumps = sum(max(0.0, fault.amount) for fault in shop.plan.faults if fault.what == "jump")
+    away = sum(replica.away_s for replica in shop.replicas if replica.service == "orders")
+    most_us = (shop.plan.step_deadline_s + 60.0 + jumps + away) * 1e6
+    query = "SELECT aggregateid, type, created FROM outbox WHERE sequence NOT NULL ORDER BY aggregateid, sequence"
+    before: tuple[str, str, int] | None = None
+    for order_id, kind, created in _rows(books, "orders", query):
+        waited = before is not None and before[0] == order_id and before[1] in _BEFORE_CAPTURE
+        if before is not None and waited and created - before[2] > most_us:
+            yield Violation("deadlines_are_kept", f"{order_id} waited {(created - before[2]) // 1_000_000} s")
+        before = order_id, kind, created
+
+
 def _parked(books: Books) -> Iterator[Violation]:
     for service in SERVICES:
         count = _rows(books, service, "SELECT count(*) FROM stopped_aggregates")[0][0]
@@ -178,5 +255,5 @@ def _lags(shop: Shop) -> Iterator[Violation]:
             yield Violation("everything_is_read", f"{group} is {behind} records behind")
 
 
-def _rows(books: Books, service: str, query: str) -> list[tuple[object, ...]]:
+def _rows(books: Books, service: str, query: str) -> list[tuple[Any, ...]]:
     return books.drivers[service].execute(query).fetchall()

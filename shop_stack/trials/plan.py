@@ -72,20 +72,31 @@ _SITES: dict[str, tuple[tuple[str, str], ...]] = {
     "log away": (("append", "away"), ("poll", "away"), ("position", "away")),
     "duplicate": (("append", "twice"),),
     "late": (("append", "late"),),
-    "provider": (("called", "lost answer"), ("call", "unheard"), ("call", "slow"), ("call", "late"), ("call", "told")),
+    "provider": (
+        ("called", "lost answer"),
+        ("called", "frozen"),
+        ("call", "unheard"),
+        ("call", "slow"),
+        ("call", "late"),
+        ("call", "told"),
+    ),
     "busy store": (("write", "busy"),),
-    "failing handler": (("handle", "fails"),),
+    "failing handler": (("handle", "fails"), ("handle", "fails and dies")),
     "rebalance": (("poll", "moved"),),
     "mesh": (("mesh", "fails"), ("answer", "lost")),
 }
+_CALLS, _PASSES = 20, 40
+"""How often an actor comes by in a schedule, roughly: to the provider, and elsewhere."""
 _TIMED = ("poison", "jump", "kill", "stall", "echo")
 _AMOUNTS: dict[str, tuple[float, float]] = {
     "late": (0.05, 12.0),
-    "slow": (0.1, 9.0),
+    "slow": (0.1, 6.0),
+    "frozen": (5.0, 20.0),
     "jump": (-3.0, 40.0),
     "stall": (0.5, 30.0),
     "poison": (0.0, 6.0),
     "fails": (1.0, 8.0),
+    "fails and dies": (0.3, 3.0),
     "crash": (0.05, 25.0),
     "kill": (0.05, 25.0),
 }
@@ -99,6 +110,8 @@ def draw(seed: int) -> Plan:
     for kind in (*_SITES, *_TIMED):
         if random.random() < 0.4:
             faults += [_fault(random, kind) for _ in range(random.randint(1, 5))]
+    if random.random() < 0.3:
+        faults += _unheard_for_a_while(random)
     step_deadline_s, reservation_s = random.choice(((20.0, 120.0), (20.0, 15.0), (5.0, 30.0), (20.0, 4.0)))
     return Plan(
         seed=seed,
@@ -118,10 +131,20 @@ def _order(random: Random, number: int) -> OrderPlan:
         lines={product: random.randint(1, 3) for product in sorted(products)},
         posts=2 if random.random() < 0.2 else 1,
         declined=random.random() < 0.1,
-        cancel_after_s=round(random.choice((0.01, 0.1, 1.0, 10.0)) * random.random(), 3)
-        if random.random() < 0.15
+        cancel_after_s=round(random.choice((0.1, 0.5, 2.0, 10.0)) * random.random(), 3)
+        if random.random() < 0.25
         else None,
     )
+
+
+def _unheard_for_a_while(random: Random) -> list[Fault]:
+    """The provider acts, and many of its next answers are not heard: captures come late, and so do refunds."""
+    first = random.randint(1, 12)
+    return [
+        Fault(site="called", what="lost answer", actor="payments", nth=nth)
+        for nth in range(first, first + random.randint(2, 20))
+        if random.random() < 0.6
+    ]
 
 
 def _fault(random: Random, kind: str) -> Fault:
@@ -137,4 +160,5 @@ def _fault(random: Random, kind: str) -> Fault:
         actor = random.choice(FOLLOWED)
     else:
         actor = random.choice(SERVICES)
-    return Fault(site=site, what=what, actor=actor, nth=int(40 ** random.random()), amount=amount)
+    most = _CALLS if actor == "payments" and site in ("call", "called") else _PASSES
+    return Fault(site=site, what=what, actor=actor, nth=int(most ** random.random()), amount=amount)

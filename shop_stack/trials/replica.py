@@ -30,7 +30,7 @@ DUE: dict[str, dict[str, str]] = {
     },
 }
 _UNSENT = "SELECT 1 FROM outbox INDEXED BY outbox_unpublished WHERE published IS NULL LIMIT 1"
-_LONGEST_REST = 64.0
+_MOST_DOUBLINGS = 6
 
 
 class Replica:
@@ -46,6 +46,7 @@ class Replica:
         self.down_s = 1.0
         self.resumes_at = 0.0
         self.commits = 0
+        self.away_s = 0.0
         self._delivered = 0
         self._planned: dict[str, float] = {}
         self._busy: dict[str, int] = {}
@@ -79,8 +80,14 @@ class Replica:
         if self.consumer is not None:
             self.consumer.close()
             self.consumer = None
+        self.away_s += self.down_s
         self.world.after(self.down_s, self.start)
         self.world.tell(self.name, f"is down for {self.down_s:g} s")
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is alive and does not stand still."""
+        return self.alive and self.resumes_at <= self.world.seconds
 
     def deliveries(self) -> int:
         """Events that were delivered to its handlers, or known as handled before, in all its lives."""
@@ -91,6 +98,7 @@ class Replica:
     def stall(self, seconds: float) -> None:
         """Stand still; the group gives its partitions away when that takes longer than a session."""
         self.resumes_at = self.world.seconds + seconds
+        self.away_s += seconds
         if seconds > 6.0 and self.consumer is not None:
             self.consumer.lose_all()
 
@@ -193,7 +201,7 @@ class Replica:
 
     def _plan_timer(self, timer: Timer, due_s: float) -> None:
         fruitless = self._fruitless.get(timer.name, 0)
-        rest = timer.every_s * min(2.0 ** (fruitless - 1), _LONGEST_REST) if fruitless else 0.0
+        rest = timer.every_s * 2.0 ** min(fruitless - 1, _MOST_DOUBLINGS) if fruitless else 0.0
         self.plan(timer.name, max(due_s, rest, 0.0) + self.world.jitter("timer", 0.001, timer.every_s))
 
     def _turn(self, timer: Timer) -> None:

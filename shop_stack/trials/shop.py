@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ from shop_stack.trials.weather import LogWeather, StoreStrikes
 from shop_stack.trials.world import START, World
 
 DELIVERY_SECONDS = 3.0
+_UNTIL_IT_DIES = 99
 
 
 class Shelf:
@@ -114,6 +115,15 @@ class PlannedMesh(Mesh):
         return Answer(404)
 
 
+class Effect(NamedTuple):
+    """An event that a service has handled in a transaction that was committed."""
+
+    topic: str
+    subject: str
+    event_id: str
+    sequence: int | None
+
+
 class Shop:
     """One schedule's services at work in its world."""
 
@@ -126,7 +136,7 @@ class Shop:
         self.stores = common.stores
         self.mesh = PlannedMesh(world)
         self.topics = {name: topics for name, (topics, _) in common.subscribed.items()}
-        self._heeded = {name: frozenset(types) for name, (_, types) in common.subscribed.items()}
+        self.heeded = {name: frozenset(types) for name, (_, types) in common.subscribed.items()}
         self.log = MemoryLog(seconds=world.clock)
         for topic, record in common.sent:
             self.log.append(topic, [record])
@@ -134,9 +144,11 @@ class Shop:
         self.dirty: set[str] = set()
         self.failing: dict[tuple[str, str], int] = {}
         self.levels_wrong: list[str] = []
+        self.effects: dict[str, list[Effect]] = {service: [] for service in SERVICES}
+        self._uncommitted: list[Effect] = []
         self.carts: dict[str, str] = {}
         common.restore()
-        strikes = StoreStrikes(world, self._committed)
+        strikes = StoreStrikes(world, self._begun, self._committed)
         for store in self.stores.values():
             store.strikes = strikes
         self.cards = {name: self._struck(card) for name, card in common.cards.items()}
@@ -152,8 +164,8 @@ class Shop:
             replica.start()
 
     def of(self, service: str) -> list[Replica]:
-        """The replicas of a service that are alive."""
-        return [replica for replica in self.replicas if replica.service == service and replica.alive]
+        """The replicas of a service that answer."""
+        return [replica for replica in self.replicas if replica.service == service and replica.answers]
 
     def plan_timers(self) -> None:
         """After something was committed: when is something due next?"""
@@ -171,7 +183,7 @@ class Shop:
                 self.world.tell(actor, f"sends {_short(record.type)} of {self.world.named(record.key)}")
         at = max(ends.values(), default=0.0)
         for replica in self.replicas:
-            if topic in self.topics[replica.service] and (None in types or types & self._heeded[replica.service]):
+            if topic in self.topics[replica.service] and (None in types or types & self.heeded[replica.service]):
                 replica.hear(at)
 
     def _shared(self, group: str) -> None:
@@ -179,8 +191,12 @@ class Shop:
             if replica.service == group:
                 replica.hear(self.world.seconds + self.world.jitter("shared", 0.0, 1.0))
 
+    def _begun(self, store: str) -> None:
+        self._uncommitted.clear()
+
     def _committed(self, store: str, driver: sqlite3.Connection) -> None:
         self.dirty.add(store)
+        self.effects[store] += self._uncommitted
         if self.world.acting is not None:
             self.world.acting.commits += 1
         if store == "orders" and len(self.carts) < len(self.plan.orders):
@@ -206,6 +222,12 @@ class Shop:
             if available < 0 or reserved < 0 or available + reserved + sold != PRODUCTS[product]:
                 self.levels_wrong.append(f"{product}: {available} available, {reserved} reserved, {sold} sold")
 
+    def _die(self, replica: Replica, life: int, failing: tuple[str, str]) -> None:
+        self.failing[failing] = 0
+        if replica.life == life:
+            replica.down_s = 1.0
+            replica.die()
+
     def _struck(self, card: Service) -> Service:
         return replace(
             card, subscriptions={event: self._striking(card.name, run) for event, run in card.subscriptions.items()}
@@ -224,10 +246,16 @@ class Shop:
             if fault is not None and fault.what == "fails":
                 world.strike(fault, f"will fail {int(fault.amount)} times at {type(envelope.data).__name__}")
                 failing.setdefault((service, envelope.id), int(fault.amount))
+            if fault is not None and fault.what == "fails and dies" and world.acting is not None:
+                world.strike(fault, f"will fail at {type(envelope.data).__name__} and die {fault.amount:g} s later")
+                failing.setdefault((service, envelope.id), _UNTIL_IT_DIES)
+                world.after(fault.amount, partial(self._die, world.acting, world.acting.life, (service, envelope.id)))
             if failing and failing.get((service, envelope.id), 0) > 0:
                 failing[service, envelope.id] -= 1
                 raise ValueError("a failure that was planned")
             handler(transaction, envelope, context)
+            effect = Effect(type(envelope.data).topic.name, envelope.subject, envelope.id, envelope.sequence)
+            self._uncommitted.append(effect)
 
         return handle
 

@@ -6,6 +6,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from shop_stack.errors import Conflict, MeshError
+from shop_stack.eventlog.delivery import failure_of
 from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, KeyReused, StillWorking
 from shop_stack.hosting.store import StoreBusy
@@ -60,14 +61,14 @@ class Shopper:
         return self._world.chance(f"{self.name} {what}").choice(replicas) if replicas else None
 
     def _place(self, context: Context, wanted: OrderWanted) -> Answer:
-        try:
-            return handlers.place(context, wanted, self._body, self.name, f"key-{self.order.number}")
-        except HTTPException as error:
-            return Answer(error.status_code)
-        except _LATER:
-            return Answer(503)
-        except KeyReused:
-            return Answer(422)
+        answer = Answer(500)
+
+        def place() -> None:
+            nonlocal answer
+            answer = handlers.place(context, wanted, self._body, self.name, f"key-{self.order.number}")
+
+        error = failure_of(place)
+        return answer if error is None else Answer(_status_of(error))
 
     def _hears(self, answer: Answer) -> bool:
         """Whether that settles it."""
@@ -79,6 +80,9 @@ class Shopper:
             self._world.tell(self.name, f"is told that order {self.order.number} is accepted")
             return True
         if answer.status == 503:
+            return False
+        if answer.status == 500:
+            self.wrong.append(f"{self.name} was told of an error within")
             return False
         self.refused = answer.status
         self.wrong.append(f"{self.name} was refused with {answer.status}")
@@ -94,11 +98,17 @@ class Shopper:
             self._world.after(self._world.jitter(self.name, 0.1, 1.0), partial(self._cancel, asked + 1))
 
     def _call_off(self, context: Context, order_id: str) -> bool:
-        try:
-            handlers.cancel(context, order_id, self.name)
-        except HTTPException as error:
-            if error.status_code != 409:
-                self.wrong.append(f"{self.name} was refused to call off with {error.status_code}")
-        except _LATER:
-            return False
-        return True
+        error = failure_of(partial(handlers.cancel, context, order_id, self.name))
+        status = _status_of(error) if error is not None else 202
+        if status not in (202, 409, 503):
+            self.wrong.append(f"{self.name} was refused to call off with {status}: {error}")
+        return status != 503
+
+
+def _status_of(error: Exception) -> int:
+    """The HTTP status that the host makes of it."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    if isinstance(error, KeyReused):
+        return 422
+    return 503 if isinstance(error, _LATER) else 500

@@ -17,6 +17,7 @@ from shop_stack.trials.shop import Shop
 from shop_stack.trials.shoppers import Shopper
 from shop_stack.trials.world import LONGEST_S, Told, World
 
+OPERATOR_COMES_S = 180.0
 _REPLAYS = 4
 _ANY = Choice(quarantined=True)
 _UNREADABLE = Choice(error="BadEvent", quarantined=True)
@@ -49,8 +50,9 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
         plan_mishaps(shop)
         for shopper in shoppers:
             shopper.begin()
-        _rest(shop, 3 * FAULTS_UNTIL_S)
+        _rest(shop, OPERATOR_COMES_S)
         world.faulty = False
+        world.seconds = max(world.seconds, OPERATOR_COMES_S)
         _replay(shop)
         _finish(shop)
     books = Books(shop, bank)
@@ -65,7 +67,7 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
         struck=dict(world.struck),
         lasted_s=world.seconds,
         story=world.story or [],
-        log=[record.value for _, _, record in books.log] if telling else [],
+        log=shop.log.values() if telling else [],
     )
 
 

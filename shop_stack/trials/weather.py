@@ -99,14 +99,16 @@ class LogWeather(Weather):
 
 
 class StoreStrikes:
-    """The stores' faults; `on_commit` looks at what is true after every commit."""
+    """The stores' faults; `on_begin` and `on_commit` hear of every transaction."""
 
-    def __init__(self, world: World, on_commit: OnCommit) -> None:
+    def __init__(self, world: World, on_begin: Callable[[str], None], on_commit: OnCommit) -> None:
         self._world = world
+        self._on_begin = on_begin
         self._on_commit = on_commit
 
     def before_write(self, store: str) -> None:
         """Busy."""
+        self._on_begin(store)
         if (fault := self._world.fault("write", store)) is not None:
             self._world.strike(fault, "its store is taken")
             raise StoreBusy(f"another writer has held {store}; try again")

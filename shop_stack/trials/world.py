@@ -83,7 +83,11 @@ class World:
         at, _, what = heappop(self._queue)
         self.seconds = max(self.seconds, at)
         self.steps += 1
-        what()
+        waiting, self.acting = self.acting, None
+        try:
+            what()
+        finally:
+            self.acting = waiting
         return True
 
     def is_anything_due(self) -> bool:
@@ -94,8 +98,8 @@ class World:
         """The acting replica's thread waits; the others go on meanwhile. Raises Crash when its process died."""
         replica, until = self.acting, self.seconds + seconds
         life = replica.life if replica is not None else 0
-        while self.step(until):
-            pass
+        while self.step(until) or (replica is not None and replica.resumes_at > until):
+            until = max(until, replica.resumes_at) if replica is not None else until
         self.seconds = max(self.seconds, until)
         self.acting = replica
         if replica is not None and replica.life != life:
