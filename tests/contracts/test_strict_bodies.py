@@ -35,6 +35,7 @@ def ask(method: str, path: str, body: bytes = b"") -> Any:
     ("body", "words"),
     [
         (b'{"number": "1"}', "Expected `int`, got `str` - at `$.number`"),
+        (b'{"number": 1.5}', "Expected `int`, got `float` - at `$.number`"),
         (b'{"number": 1, "really": 1}', "Expected `bool`, got `int` - at `$.really`"),
         (b'{"number": 1, "really": "true"}', "Expected `bool`, got `str`"),
         (b'{"number": 1, "other": 1}', "unknown field `other`"),
@@ -53,7 +54,9 @@ def test_what_is_not_as_described_is_refused_in_words(body: bytes, words: str) -
 
 
 def test_what_is_as_described_is_taken() -> None:
-    assert ask("POST", "/v1/wanted", b'{"number": 1, "really": true}').json() == {"number": 1, "really": True}
+    for number in (b"1", b"1.0", b"1e0"):
+        answer = ask("POST", "/v1/wanted", b'{"number": %s, "really": true}' % number)
+        assert answer.json() == {"number": 1, "really": True}
 
 
 def test_the_description_says_what_is_refused_and_how() -> None:

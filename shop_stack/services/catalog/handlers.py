@@ -62,7 +62,8 @@ class NewPrice(msgspec.Struct, forbid_unknown_fields=True):
 PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
 PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
 Query = Annotated[str, QueryParameter(max_length=200)]
-Ids = Annotated[str | None, QueryParameter(max_length=16_000)]
+# Visible ASCII, so that even when each character is escaped the address stays below the server's 64 KiB.
+Ids = Annotated[str | None, QueryParameter(max_length=16_000, pattern="^[!-~]*$")]
 
 
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:

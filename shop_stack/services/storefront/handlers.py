@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import get, post, put
-from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter, RawBody
 from litestar.response import Response
@@ -35,12 +35,13 @@ PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
 PageSize = Annotated[int, QueryParameter(ge=1, le=100)]
 Query = Annotated[str, QueryParameter(max_length=200)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
+ProductId = Annotated[str, Meta(pattern="^[!-~]{1,64}$")]  # visible ASCII, of which the catalog's ids are made
 
 
 class CartLine(msgspec.Struct, forbid_unknown_fields=True):
     """So many units of a product; 0 takes it out."""
 
-    product_id: Id
+    product_id: ProductId
     quantity: Annotated[int, Meta(ge=0, le=rules.MAX_QUANTITY)]
 
 
@@ -119,7 +120,7 @@ def _put_cart(context: ServiceContext, cart_id: str, subject: str, content: Cart
     try:
         wanted = rules.merged(Quantity(line.product_id, line.quantity) for line in content.lines)
     except rules.CartRefused as error:
-        raise ValidationException(str(error)) from error
+        raise HTTPException(status_code=422, detail=str(error)) from error
     cart = store.Cart(cart_id, subject, wanted)
     with context.write() as transaction:
         known = _owned(store.cart(transaction.connection, cart_id), subject)
