@@ -8,7 +8,7 @@ from shop_stack.access import read_token
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, print_json, takes_json
 from shop_stack.errors import ActionRefused, ShopfloorError
 from shop_stack.operations.client import OperationsClient
-from shop_stack.operations.model import ActionView
+from shop_stack.operations.model import ActionView, Expectation
 from shop_stack.settings import read_endpoints
 
 APPLY_S = 120.0
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     home = home_of(arguments)
     reason = arguments.reason or f"by hand, by {getpass.getuser()}"
     with OperationsClient(read_endpoints(home).operations, read_token(home)) as operations:
-        promise = operations.expectation(arguments.service, arguments.replicas)
+        promise = _rested(operations, arguments)
         if not arguments.json:
             print(promise.words)
         action_id = operations.scale(
@@ -48,6 +48,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(action)
     return _say(action, quiet=arguments.json)
+
+
+def _rested(operations: OperationsClient, arguments: argparse.Namespace) -> Expectation:
+    """The promise, once the service may be scaled again: a scaling just now is given its time to show an effect."""
+    deadline = time.monotonic() + APPLY_S
+    promise = operations.expectation(arguments.service, arguments.replicas)
+    while promise.rests_s > 0 and not arguments.force and time.monotonic() < deadline:
+        if not arguments.json:
+            print(f"{arguments.service} was scaled just now; going on in {promise.rests_s:.0f} s (--force: at once)")
+        time.sleep(promise.rests_s)
+        promise = operations.expectation(arguments.service, arguments.replicas)
+    return promise
 
 
 def _wait(operations: OperationsClient, action_id: str, states: tuple[str, ...], patience_s: float) -> ActionView:
