@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -24,7 +25,6 @@ class _Head(msgspec.Struct, gc=False):
     causationid: str | None = None
 
 
-_heads = msgspec.json.Decoder(list[_Head])
 _head = msgspec.json.Decoder(_Head)
 
 
@@ -50,6 +50,21 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.position)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys of the event ids."""
+        return keys(self.event_id)
+
+    @cached_property
+    def subject_keys(self) -> Keys:
+        """The keys of the subjects."""
+        return keys(self.subject)
+
+    @cached_property
+    def first(self) -> Mask:
+        """Which are the first of their event id."""
+        return first_occurrences(self.keys)
 
     def from_sources(self, names: Iterable[str]) -> Mask:
         """Which events came from one of these sources."""
@@ -78,9 +93,9 @@ class Reading:
         self._sources: dict[str, int] = {}
         self._unreadable: list[tuple[int, int]] = []
 
-    def add(self, partition: int, positions: Sequence[int], values: Sequence[bytes]) -> None:
-        """Some records of one partition, by position."""
-        heads, positions = self._heads(partition, positions, values)
+    def add(self, partition: int, positions: Sequence[int], lines: bytes) -> None:
+        """Some records of one partition, by position; their values joined by line feeds."""
+        heads, positions = self._heads(partition, positions, lines)
         if not heads:
             return
         kinds, number = self._kinds, len(heads)
@@ -114,17 +129,15 @@ class Reading:
             return np.full(len(names), sources.setdefault(names[0], len(sources)), dtype=np.int64)
         return np.array([sources.setdefault(name, len(sources)) for name in names], dtype=np.int64)
 
-    def _heads(
-        self, partition: int, positions: Sequence[int], values: Sequence[bytes]
-    ) -> tuple[list[_Head], Sequence[int]]:
+    def _heads(self, partition: int, positions: Sequence[int], lines: bytes) -> tuple[list[_Head], Sequence[int]]:
         try:
-            heads = _heads.decode(b"[" + b",".join(values) + b"]")
-            if len(heads) == len(values):
+            heads = _head.decode_lines(lines)
+            if len(heads) == len(positions):
                 return heads, positions
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass  # one of them is no event: each by itself
         kept: list[tuple[_Head, int]] = []
-        for position, value in zip(positions, values, strict=True):
+        for position, value in zip(positions, lines.split(b"\n"), strict=True):
             try:
                 kept.append((_head.decode(value), position))
             except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -20,7 +20,7 @@ from shop_stack.operations import audit_stores as stores
 from shop_stack.operations import audit_streams
 from shop_stack.operations import audit_tasks as tasks
 from shop_stack.operations.audit import Excuses, Invariant, Report, Watermark, merged
-from shop_stack.operations.audit_columns import NO_KEYS, Reading, keys
+from shop_stack.operations.audit_columns import NO_KEYS, Reading
 from shop_stack.operations.audit_log import LogFiles, LogRows, LogThroughInterface, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing
 from shop_stack.operations.audit_tasks import Books, Consumer, Found, Frame, Streams
@@ -149,7 +149,7 @@ def _over_all_shares(
     with closing(books.log()) as log:
         for topic in sorted(outgoing.keys() | set(COMMON)):
             records = read_topic(log, topic, log.ends(topic))
-            seen.append(keys(records.event_id))
+            seen.append(records.keys)
             found += tasks.audit_topic(records, tasks.together(outgoing.get(topic, [])), frame, tasks.nothing_handled)
     every = np.concatenate([NO_KEYS, *seen])
     handled = {name: one for share in shares for name, one in share.handled.items()}
@@ -237,7 +237,7 @@ def _first_of(log: LogRows, topic: str, partition: int, start: int, end: int, ki
     if chunk is None or not chunk.positions:
         return None
     reading = Reading(topic)
-    reading.add(partition, chunk.positions, chunk.values)
+    reading.add(partition, chunk.positions, chunk.lines)
     records = reading.records()
     found = records.position[records.of_kinds(kinds)]
     beyond = chunk.positions[-1] + 1

@@ -60,7 +60,7 @@ def outboxes_equal_log(
     """
     tally = Tally("outboxes_equal_log", excuses)
     mask = records.from_sources(services)
-    logged = keys(records.event_id[mask])
+    logged = records.keys[mask]
     published, pending = keys(outgoing.published), keys(outgoing.pending)
     tally.rows = len(logged) + len(published) + len(pending)
     lost = missing(published, logged) & (outgoing.published >= since)
@@ -86,7 +86,7 @@ def sequences_gapless(records: Records, services: Iterable[str], excuses: Excuse
     tally = Tally("sequences_gapless", excuses)
     mask = _versioned(records, services)
     tally.rows = int(mask.sum())
-    subject = keys(records.subject[mask])
+    subject = records.subject_keys[mask]
     order = np.argsort(subject, kind="stable")
     ordered, sequence = subject[order], records.sequence[mask][order]
     begins = np.ones(len(ordered), dtype=np.bool_)
@@ -107,7 +107,7 @@ def one_event_per_version(records: Records, services: Iterable[str], excuses: Ex
     tally = Tally("one_event_per_version", excuses)
     mask = _versioned(records, services)
     tally.rows = int(mask.sum())
-    versions = paired(paired(keys(records.subject[mask]), records.sequence[mask]), records.kind[mask])
+    versions = paired(paired(records.subject_keys[mask], records.sequence[mask]), records.kind[mask])
     again = ~first_occurrences(versions)
     for at in np.flatnonzero(again)[:_MOST_NAMED]:
         where = np.flatnonzero(mask)[at]
@@ -129,7 +129,7 @@ def one_effect_per_event(
     mask = _versioned(records, services) & (records.cause != b"")
     tally.rows = int(mask.sum())
     cause = keys(records.cause[mask])
-    effects = paired(cause ^ (keys(records.subject[mask]) << np.uint64(1)), records.kind[mask])
+    effects = paired(cause ^ (records.subject_keys[mask] << np.uint64(1)), records.kind[mask])
     again = ~first_occurrences(effects)
     if again.any():
         again[again] = ~missing(cause[again], handled())
@@ -154,15 +154,18 @@ def handled_once(consumer: str, inbox: Texts, parked: Texts) -> Invariant:
 def subscribed_events_handled(records: Records, subscription: Subscription, excuses: Excuses = NO_EXCUSES) -> Invariant:
     """Every event of a subscribed type below the consumer's committed position is in its inbox, or parked."""
     tally = Tally("inboxes_equal_log", excuses)
-    wanted = records.of_kinds(subscription.kinds) & (records.event_id >= subscription.since)
+    wanted = records.of_kinds(subscription.kinds)
+    if subscription.since:
+        wanted &= records.event_id >= subscription.since
     below = records.below(dict(subscription.committed))
     tally.in_flight = int((wanted & ~below).sum())
     wanted &= below
     tally.rows = int(wanted.sum())
     ids, subjects = records.event_id[wanted], records.subject[wanted]
-    lost = missing(keys(ids), keys(subscription.inbox))
+    found = records.keys[wanted]
+    lost = missing(found, keys(subscription.inbox))
     kept = np.zeros(len(ids), dtype=np.bool_)
-    kept[lost] = ~missing(keys(ids[lost]), keys(subscription.parked))
+    kept[lost] = ~missing(found[lost], keys(subscription.parked))
     words = f"was read by {subscription.consumer} from {records.topic} and had no effect"
     _name(tally, ids[lost & ~kept], subjects[lost & ~kept], words)
     parked = Tally("inboxes_equal_log", Excuses(parked=frozenset(map(_text, ids[kept]))))
@@ -189,9 +192,7 @@ def handled_events_are_logged(consumer: str, handled: int, gone: Texts) -> Invar
 
 def _versioned(records: Records, services: Iterable[str]) -> Mask:
     """The events with a version that came from services, the first occurrence of each."""
-    mask = records.from_sources(services) & (records.sequence > 0)
-    mask[mask] = first_occurrences(keys(records.event_id[mask]))
-    return mask
+    return records.from_sources(services) & (records.sequence > 0) & records.first
 
 
 def _name(tally: Tally, ids: Texts, subjects: Texts | None, words: str, settled: bool = True) -> None:

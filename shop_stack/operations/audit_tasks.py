@@ -166,7 +166,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
         handled = partial(_handled, books, [one.consumer.name for one in inboxes], share.stores)
         for topic in topics:
             records = read_topic(log, topic, ends[topic])
-            seen.append(keys(records.event_id))
+            seen.append(records.keys)
             if topic in share.topics:
                 found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
             found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
@@ -270,7 +270,7 @@ def read_values(log: LogRows, topic: str, ends: dict[int, int]) -> Iterator[tupl
     """The types of a topic's events, and what incidents and actions have in their data."""
     for partition, start in sorted(log.starts(topic).items()):
         for chunk in log.chunks(topic, partition, start, ends.get(partition, start)):
-            for value in chunk.values:
+            for value in chunk.lines.split(b"\n"):
                 try:
                     wire = _wire.decode(value)
                     yield wire.type, _named.decode(wire.data)

@@ -193,6 +193,15 @@ def test_any_log_is_audited_through_its_interface(home: Home) -> None:
     assert through.records == audited(home).records
 
 
+def test_whatever_lies_in_the_log_its_neighbours_are_audited(home: Home) -> None:
+    strange = (b'{"id": "x",\n "type": "t",\n "source": "/elsewhere"}', b"", b"{broken", b"two\nlines")
+    with EmbeddedLog(home.log) as log:
+        log.append("shop.shipping", [Record("strange", value) for value in strange])
+    found = named(audited(home))["outboxes_equal_log"]
+    assert (found.status, found.violations) == ("ok", 0)
+    assert "shop.shipping: 3 records are no events" in found.because
+
+
 def test_a_store_that_is_none_is_said(home: Home) -> None:
     home.store("orders").write_bytes(b"not a database" * 1000)
     with pytest.raises(BookUnreadable, match=r"orders\.db"):
