@@ -9,7 +9,7 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Scope = Literal["list", "floor", "journey"]
+Scope = Literal["list", "floor", "letters"]
 NEEDED_ROLE = "operator"
 
 
@@ -33,6 +33,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("restart", "r", "r", "restart", "restart the service, or one of its replicas", dangerous=True),
     Action("mine", "m", "m", "mine", "own an incident: all see that you look after it",
            dangerous=True),
+    Action("dead_letters", "x", "x", "dead letters", "records that could not be handled; try them again"),
+    Action("replay", "r", "x, r", "", "a dead letter, or many: try again, dry run first", scope="letters",
+           dangerous=True),
+    Action("journey", "o", "x, o", "", "a dead letter's order: its journey", scope="letters"),
     Action("order", "o", "o", "order", "an order's journey by its id, or by the end of a listed one"),
     Action("filter", "slash", "/", "filter", "filter events or logs: words that must occur, -word that must not"),
     Action("pause", "space,p", "space", "pause", "hold the events still; what comes meanwhile is kept"),

@@ -155,6 +155,8 @@ def news(old: "ActionView | None", new: "ActionView") -> tuple[str, Tone] | None
         word, tone = verdict(new)
         return f"{word} {what(new)}: {safe(new.because or '')}", tone
     if new.state == "applied":
+        if new.kind in ("replay", "discard"):
+            return f"{what(new)}: {safe(new.because or 'done')}", "ok"
         measuring = "; measuring for 60 s, then the verdict" if new.measure_until else ""
         return f"{what(new)}: applied{_seconds(new)}{measuring}", "ok"
     return None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NOBODY = "nobody"
 KEPT = 3  # of those that are over
+STOPPED = "stopped_aggregate"  # the kind whose cause is a dead letter
 
 
 def open_ones(incidents: "Sequence[IncidentView]") -> "list[IncidentView]":
@@ -83,7 +84,13 @@ def explain(incident: "IncidentView", now: datetime, actor: str) -> tuple[Line, 
             Span(f" ({_age(incident.opened_at, now)}), "),
             Span(_owned(incident, actor), "bad" if incident.acknowledged_by is None else "ok"),
         )
-    return first, (Span(safe(incident.summary)),)
+    leads = (Span("x: its dead letters. ", "key", "dead_letters"),) if has_letters(incident) else ()
+    return first, (*leads, Span(safe(incident.summary)))
+
+
+def has_letters(incident: "IncidentView") -> bool:
+    """Whether dead letters are its cause, which can be looked at and tried again."""
+    return incident.kind == STOPPED and incident.resolved_at is None
 
 
 def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
@@ -96,6 +103,9 @@ def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
         (Span(fit("opened", 10), "dim"), Span(opened)),
         (Span(fit("owner", 10), "dim"), Span(_owned(incident, actor))),
     ]
+    if has_letters(incident):
+        look = Span("x shows its dead letters; r there tries them again", "key", "dead_letters")
+        lines.append((Span(fit("next", 10), "dim"), look))
     if incident.resolved_at is not None:
         over = f"{incident.resolved_at:%d %b} {f.zoned(incident.resolved_at)}"
         lines.append((Span(fit("over", 10), "dim"), Span(over, "ok")))

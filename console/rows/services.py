@@ -84,7 +84,7 @@ def brief(view: "ServiceView") -> str:
     if view.utilisation > _FULL and view.desired:
         found.append(f"{f.share(view.utilisation)} used")
     if view.stopped_aggregates:
-        found.append(f"{len(view.stopped_aggregates)} stopped by an event that cannot be handled")
+        found.append(f"{len(view.stopped_aggregates)} stopped by dead letters (x)")
     return "; ".join(found) or safe(view.because)
 
 
@@ -102,9 +102,13 @@ def _calm(view: "ServiceView") -> str:
     if view.desired == 0:
         return "0 replicas wanted; s starts some"
     if view.p95_ms is None:
-        return f"no request in the last 10 s; objective p95 {f.milliseconds(view.objective_p95_ms)}"
-    used = f"{f.share(view.utilisation)} of {_replicas(view.ready)} used"
+        return f"no request in the last 10 s; objective p95 {f.milliseconds(view.objective_p95_ms)}{_work_words(view)}"
+    used = f"{f.share(view.utilisation)} of {_replicas(view.ready)} used{_work_words(view)}"
     return f"p95 {f.milliseconds(view.p95_ms)} of {f.milliseconds(view.objective_p95_ms)} allowed, {used}"
+
+
+def _work_words(view: "ServiceView") -> str:
+    return f"; {sum(one.items for one in view.work)} in hand" if view.work else ""
 
 
 def _advice(view: "ServiceView", width: int) -> Line:
@@ -199,6 +203,15 @@ def _latency(percentile: str) -> "Callable[[ServiceView, int], Span]":
     return lambda view, _: Span(f.milliseconds(getattr(view, percentile)), "dim")
 
 
+def _work(view: "ServiceView", _: int) -> Span:
+    if not view.work:
+        return Span(f.NOTHING, "dim")
+    oldest_s = max(one.oldest_s for one in view.work)
+    late = oldest_s > view.objective_work_age_s > 0
+    text = f"{f.count(sum(one.items for one in view.work))} {f.milliseconds(oldest_s * 1000)}"
+    return Span(text, "warn" if late else "plain")
+
+
 def _cpu(view: "ServiceView", _: int) -> Span:
     return Span(f.share(sum(replica.cpu_cores for replica in view.replicas)), "dim")
 
@@ -225,6 +238,7 @@ _BASE = (
     Column("PEAK 1H", 8, "right", _peak),
 )
 _EXTRA = (
+    Column("IN HAND", 10, "right", _work),
     Column("P50", 5, "right", _latency("p50_ms")),
     Column("P99", 5, "right", _latency("p99_ms")),
     Column("CPU", 5, "right", _cpu),

@@ -62,6 +62,14 @@ class Floor(FloorView):
         currency = self.reading.view.currency if self.reading.view else ""
         self.app.push_screen(JourneyScreen(currency, self.feed, event=event, found=found))
 
+    def action_dead_letters(self) -> None:
+        """The records that could not be handled: first those of the chosen incident's, or service's."""
+        from console.screens.dead_letters import DeadLetters, ReadOnlyDeadLetters
+
+        chosen = self.chosen_incident if self.focused is self.pane_list("parts") else None
+        service = chosen.service if chosen else self.services.selected or ""
+        self.app.push_screen((ReadOnlyDeadLetters if self.READ_ONLY else DeadLetters)(self, service))
+
     def action_order(self) -> None:
         """Ask for an order's id, and show its journey."""
         from console.screens.order import OrderDialog

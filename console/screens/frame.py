@@ -1,6 +1,6 @@
 """The frame around the floor's panes: their names, the line of tabs, the line of keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from console.actions import Action, why_not
@@ -49,13 +49,13 @@ def tab_line(titles: Mapping[Pane, str], chosen: Pane, width: int) -> Line:
     return (*spans, Span(" " * max(0, width - sum(len(span.text) for span in spans))))
 
 
-def key_line(offered: Sequence[Action], role: str, width: int, incidents: bool = False) -> Line:
+def key_line(offered: Sequence[Action], role: str, width: int, hidden: Collection[str] = ("mine",)) -> Line:
     """The keys that matter as far as they fit, the way out always; dangerous ones greyed for who may not.
 
-    The key that takes an incident is there while one is open.
+    `hidden` names those that have nothing to act on now.
     """
     refused = bool(role) and bool(why_not(role))
-    left_out = ("help", "quit") if incidents else ("help", "quit", "mine")
+    left_out = {"help", "quit", *hidden}
     shown = [action for action in offered if action.label and action.name not in left_out]
     ends = [action for action in offered if action.name in ("help", "quit")]
     tail = [span for action in ends for span in _key(action, False)]

@@ -78,7 +78,10 @@ class Story(ModalScreen[None]):
 class IncidentStory(Story):
     """An incident's story, in which it can be taken too."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "mine", "take it", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "mine", "take it", show=False),
+        Binding("x", "dead_letters", "its dead letters", show=False),
+    ]
 
     def __init__(self, incident_id: str, floor: "Floor") -> None:
         super().__init__(lambda: told_of_incident(incident_id, floor))
@@ -87,6 +90,11 @@ class IncidentStory(Story):
     def action_mine(self) -> None:
         """What the key does on the floor, where this incident has the cursor."""
         self._floor.action_mine()
+
+    def action_dead_letters(self) -> None:
+        """The dead letters that are its cause, in place of the story."""
+        self.dismiss()
+        self._floor.action_dead_letters()
 
 
 def _fold(line: Line, width: int) -> list[Line]:

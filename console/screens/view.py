@@ -195,8 +195,14 @@ class FloorView(Screen[None]):
         self.paint_why()
         self.paint_titles()
         role = reading.view.role if reading.view else ""
+        self.line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2, self._idle_keys()))
+
+    def _idle_keys(self) -> set[str]:
+        """The keys that have nothing to act on: no incident is open, nothing is stopped."""
+        view = self.reading.view
+        stopped = view is not None and any(service.stopped_aggregates for service in view.services)
         opened = bool(incidents.open_ones(self.incidents))
-        self.line("keys").show(key_line(actions.offered(self.READ_ONLY), role, width - 2, opened))
+        return {name for name, needed in (("mine", opened), ("dead_letters", stopped)) if not needed}
 
     def line(self, name: str) -> Lines:
         """One of LINES."""

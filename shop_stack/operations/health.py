@@ -11,7 +11,7 @@ from shop_stack.stack import ServiceSpec
 OLD_OUTBOX_S = 10.0
 _LEAST_REQUESTS = 5
 _LEAST_LAG = 50
-_WORK_S = 15.0  # replicas tell their work every 5 s: what was old within the last three tellings still counts
+_WORK_S = 20.0  # replicas tell their work every 5 s: what was old within the last four tellings still counts
 
 
 def judge(
@@ -76,7 +76,7 @@ def _lagging(lags: Sequence[int]) -> list[str]:
 
 
 def oldest_work(recent: Sequence[Moment]) -> tuple[WorkInHand, ...]:
-    """The work in hand at the one of the last 15 s at which its oldest was oldest."""
+    """The work in hand at that one of the last 20 s at which its oldest was oldest."""
     since = recent[-1].at - _WORK_S if recent else 0.0
     return max((m.work for m in recent if m.at > since), key=age_of_work, default=())
 

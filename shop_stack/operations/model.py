@@ -33,7 +33,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `forecast_band` is what was
     forecast for the present step: the ends of its 95% band; `minute_rate` is the rate to hold against it, the mean
     of the last minute. `stopped_aggregates` names the first 100. `work` is what was in hand when its oldest was oldest
-    within the last 15 s, which may not be above `objective_work_age_s`.
+    within the last 20 s, which may not be above `objective_work_age_s`.
     """
 
     name: str

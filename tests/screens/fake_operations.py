@@ -20,6 +20,7 @@ import msgspec
 from shop_stack.events import Effect
 from shop_stack.operations.model import (
     ActionView,
+    DeadLetterView,
     Expectation,
     IncidentView,
     Journey,
@@ -34,6 +35,7 @@ from shop_stack.operations.model import (
 )
 from shop_stack.settings import Endpoints
 from shop_stack.stack import read_stack
+from tests.screens import fake_dead_letters
 
 EXPLOIT = "[@click=app.scale('orders',0)]Jane[/]\x1b[31m\u202egnp.exe\x07"
 
@@ -104,6 +106,8 @@ class State:
     actions: list[ActionView] = field(default_factory=list)
     incidents: list[IncidentView] = field(default_factory=list)
     events: list[TailEvent] = field(default_factory=list)
+    letters: list[DeadLetterView] = field(default_factory=list)
+    cured: bool = True
     logs: list[str] = field(default_factory=lambda: [f"orders-1 line {i}" for i in range(40)])
     refuse: str = ""
     rests_s: float = 0.0
@@ -317,6 +321,10 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
         return 200, list(reversed(state.actions))
     if path == "/ops/v1/incidents":
         return 200, state.incidents
+    if parts[3] == "dead-letters":
+        return 200, state.letters
+    if parts[3] == "actions":
+        return 200, next(action for action in state.actions if action.action_id == parts[4])
     if parts[3] == "orders":
         known = "order" in parts[4]
         return (200, journey(parts[4])) if known else _problem(404, f"no order is called {parts[4]}")
@@ -344,6 +352,8 @@ def _post(state: State, path: str, query: dict[str, str], body: dict[str, Any]) 
         return _problem(403, "the role viewer may not do this")
     if state.refuse:
         return _problem(409, state.refuse)
+    if path == "/ops/v1/dead-letters/replay":
+        return fake_dead_letters.replay(state, body)
     name, what = path.split("/")[4:6]
     state.asked.append((what, name, body))
     if what == "acknowledge":

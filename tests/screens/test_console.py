@@ -10,9 +10,10 @@ from console.screens.floor import Floor
 from console.screens.help import Help
 from console.screens.journey import JourneyScreen
 from console.widgets.lines import Lines
+from shop_stack.events import WorkInHand
 from shop_stack.operations.model import IncidentView
 from tests.screens.console_driver import console, floor_of, says, shown, until
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, part, slow, tail_event
+from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, part, service, slow, tail_event
 
 pytestmark = pytest.mark.embedded
 
@@ -237,3 +238,23 @@ async def test_a_repaint_without_news_draws_nothing(fake: FakeOperations) -> Non
         floor.paint_panes()
         floor.paint_why()
         assert [set(widget._dirty_regions) for widget in floor.query(Lines)] == before, dirty
+
+
+async def test_work_that_waits_outside_is_found_where_requests_and_lag_are_quiet(
+    fake: FakeOperations, state: State
+) -> None:
+    waits = "14 authorisations wait for the provider, the oldest 6 s"
+    work = [WorkInHand(kind="authorisation", waits_for="the provider", items=14, oldest_s=6.2)]
+    quiet = service("payments", health="degraded", because=waits, work=work, objective_work_age_s=2.5,
+                    request_rate=0.0, p95_ms=None)  # fmt: skip
+    late = "it waits for payments, which is degraded: look there first; 9 orders wait for payments, the oldest 7 s"
+    state.change("payments", lambda _: quiet)
+    state.change("orders", lambda view: service("orders", health="degraded", because=late, waits_for=["payments"]))
+    async with console(fake.home) as (app, pilot):
+        await until(pilot, says(app, "! payments degraded: 14 authorisations wait", f"payments is degraded: {waits}"))
+        await pilot.press("up")
+        await until(pilot, says(app, "orders is degraded: it waits for payments, which is degraded: look there"))
+        await pilot.press("exclamation_mark")
+        assert floor_of(app).services.selected == "payments"
+    async with console(fake.home, (160, 48)) as (app, pilot):
+        await until(pilot, says(app, "IN HAND", "14 6.2s"))

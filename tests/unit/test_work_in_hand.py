@@ -44,9 +44,9 @@ def test_work_older_than_its_objective_degrades_a_service_without_requests_and_l
 
 
 def test_what_was_old_within_the_last_tellings_still_counts_and_then_no_more() -> None:
-    recent = moments((work(3),), *[()] * 14)
+    recent = moments((work(3),), *[()] * 19)
     assert judged(recent)[1] == "3 authorisations wait for the provider, the oldest 6 s"
-    assert judged([*recent, Moment(15.0, 1.0, 0, 0, 0, 1, 0.0)]) == ("ok", "")
+    assert judged([*recent, Moment(20.0, 1.0, 0, 0, 0, 1, 0.0)]) == ("ok", "")
     assert oldest_work(moments((work(9, 1.0),), (work(2, 4.0),), (work(9, 1.0),))) == (work(2, 4.0),)
 
 
