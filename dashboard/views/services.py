@@ -11,7 +11,7 @@ from shop_stack.operations.model import ActionView, ServiceView, StackView
 
 _MARKS = {
     "ok": "● ok",
-    "degraded": "▲ slow or failing",
+    "degraded": "▲ slow, late or failing",
     "down": "■ down",
     "starting": "◌ starting",
     "stopped": "□ stopped",
@@ -30,8 +30,16 @@ def health_row(view: ServiceView) -> dict[str, object]:
         "goal ms": round(view.objective_p95_ms),
         "used": f"{view.utilisation:.0%}",
         "lag": view.lag,
+        "in hand": _in_hand(view),
         "why": clean(view.because),
     }
+
+
+def _in_hand(view: ServiceView) -> str:
+    """Work taken on and not done yet, with the age of its oldest."""
+    if not view.work:
+        return "–"
+    return f"{sum(one.items for one in view.work):,}, oldest {max(one.oldest_s for one in view.work):.0f} s"
 
 
 def show_health() -> None:

@@ -8,7 +8,10 @@ from dashboard import charts
 from dashboard.components import as_csv, freshness
 from dashboard.text import clean, escaped
 from dashboard.views.outlook import by_source, last_days, points_of, words_of
+from dashboard.views.services import health_row
 from dashboard.views.vital_signs import delta, figure, last_imported
+from shop_stack.events import WorkInHand
+from tests.screens.fake_operations import service
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -88,6 +91,14 @@ def test_imported_days_are_a_source_of_their_own_and_shown_at_their_own_time() -
     sources = by_source(rows)
     assert {name: len(found) for name, found in sources.items()} == {"imported": 12, "this shop": 2}
     assert [row["day"] for row in last_days(sources["imported"])] == ["2011-11-01", "2011-12-01"]
+
+
+def test_work_in_hand_is_in_the_row_of_a_service() -> None:
+    waits = "14 authorisations wait for the provider, the oldest 6 s"
+    work = [WorkInHand(kind="authorisation", waits_for="the provider", items=1400, oldest_s=6.2)]
+    row = health_row(service("payments", health="degraded", because=waits, work=work))
+    assert (row["health"], row["in hand"], row["why"]) == ("▲ slow, late or failing", "1,400, oldest 6 s", waits)
+    assert health_row(service("orders"))["in hand"] == "–"
 
 
 def test_imported_vital_signs_are_headed_by_their_own_day() -> None:
