@@ -101,7 +101,7 @@ def _state(letter: "DeadLetterView") -> Line:
     if letter.quarantined:
         return Span(f"QUARANTINED: failed in {letter.replays} replays; ", "bad"), Span(behind, "dim")
     replays = f", {_counted(letter.replays, 'replay')} failed" if letter.replays else ""
-    return (Span(f"tried {letter.attempts} times{replays}; {behind}; r tries it again", "dim"),)
+    return (Span(f"tried {_counted(letter.attempts, 'time')}{replays}; {behind}; r tries it again", "dim"),)
 
 
 def story(letter: "DeadLetterView", now: datetime) -> list[Line]:
