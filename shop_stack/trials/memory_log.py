@@ -270,6 +270,7 @@ class MemoryConsumer:
         self._generation = 0
         self._since: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
+        self._begun: dict[TopicPartition, int] = {}  # where each was resumed: what lies before was another's to commit
         self.hot: dict[TopicPartition, None] = {}
         self._closed = False
 
@@ -314,7 +315,7 @@ class MemoryConsumer:
                 partition = self._log.partition(*where)
                 at = self._group.positions.get(where, partition.first)
                 check_position(where, at, partition.first, partition.end)
-                self._next[where] = at
+                self._next[where] = self._begun[where] = at
                 self.hot[where] = None
         self._next = {where: at for where, at in self._next.items() if where in owned}
         self.hot = {where: None for where in self.hot if where in owned}
@@ -332,7 +333,11 @@ class MemoryConsumer:
         """Store the next position to read of each partition. Raises Fenced when they moved to another member."""
         self._log.weather.before_commit(self._group.name)
         held = {where: since for where, (owner, since) in self._group.owners.items() if owner is self}
-        mine = {where: at for where, at in positions.items() if held.get(where) == self._since.get(where, -1)}
+        mine = {
+            where: at
+            for where, at in positions.items()
+            if held.get(where) == self._since.get(where, -1) and at >= self._begun[where]
+        }
         self._group.positions.update(mine)
         self._log.weather.committed(self._group.name)
         if len(mine) < len(positions):

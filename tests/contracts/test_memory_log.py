@@ -101,6 +101,19 @@ def test_a_member_that_lost_its_partitions_cannot_commit(log: MemoryLog) -> None
     assert len(first.poll()) == 60
 
 
+def test_a_position_before_where_it_resumed_is_refused(log: MemoryLog) -> None:
+    log.append("trial", [Record("one", str(i).encode()) for i in range(10)])
+    where = ("trial", partition_of("one", 6))
+    first = log.subscribe("group", ["trial"])
+    first.poll()
+    log._groups["group"].positions[where] = 8  # another had the partition meanwhile
+    first.lose_all()
+    assert [record.position for record in first.poll()] == [8, 9]
+    with pytest.raises(Fenced):
+        first.commit({where: 5})
+    assert log.committed("group") == {where: 8}
+
+
 def test_late_records_hold_up_those_behind_them_and_no_other_partition() -> None:
     class Slow(Weather):
         late = 0.0
