@@ -88,12 +88,13 @@ def _finish(shop: Shop) -> None:
 
 
 def _replay(shop: Shop) -> None:
-    """As an operator would: try parked records again; what nobody can read is given up in the end."""
+    """As an operator would: try parked records again, in vain at first, then mended; give up what nobody can read."""
     for attempt in range(1, _REPLAYS + 1):
         for service in SERVICES:
             for replica in shop.of(service)[:1]:
                 replica.act(partial(_replay_one, replica.work.replayer, attempt == _REPLAYS))
         _rest(shop, FAULTS_UNTIL_S)
+        shop.failing.clear()
 
 
 def _replay_one(replayer: Replayer, last: bool) -> None:
