@@ -1,6 +1,6 @@
 """Rows of the log, the outboxes and the inboxes as columns: millions of ids compared without an object for each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,14 @@ Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 _WORD = 8
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+
+
+class _Codes(dict[str, int]):
+    """A number for each text, in the order in which they come."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self)
+        return code
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -89,13 +97,15 @@ class Reading:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._parts: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
-        self._kinds: dict[str, int] = {}
-        self._sources: dict[str, int] = {}
+        self._kinds = _Codes()
+        self._sources = _Codes()
         self._unreadable: list[tuple[int, int]] = []
 
-    def add(self, partition: int, positions: Sequence[int], lines: bytes) -> None:
-        """Some records of one partition, by position; their values joined by line feeds."""
-        heads, positions = self._heads(partition, positions, lines)
+    def add(
+        self, partition: int, positions: Sequence[int], lines: bytes, one_by_one: Callable[[], Sequence[bytes]]
+    ) -> None:
+        """Some records of one partition, by position: their values as lines, and a way to each by itself."""
+        heads, positions = self._heads(partition, positions, lines, one_by_one)
         if not heads:
             return
         kinds, number = self._kinds, len(heads)
@@ -105,7 +115,7 @@ class Reading:
             "event_id": column([head.id for head in heads]),
             "subject": column([head.subject for head in heads]),
             "cause": column([head.causationid or "" for head in heads]),
-            "kind": np.array([kinds.setdefault(head.type, len(kinds)) for head in heads], dtype=np.int64),
+            "kind": np.array([kinds[head.type] for head in heads], dtype=np.int64),
             "source": self._sources_of([head.source for head in heads]),
             "sequence": np.array([head.sequence or 0 for head in heads], dtype=np.int64),
         }
@@ -126,10 +136,12 @@ class Reading:
     def _sources_of(self, names: list[str]) -> Numbers:
         sources = self._sources
         if len(set(names)) == 1:
-            return np.full(len(names), sources.setdefault(names[0], len(sources)), dtype=np.int64)
-        return np.array([sources.setdefault(name, len(sources)) for name in names], dtype=np.int64)
+            return np.full(len(names), sources[names[0]], dtype=np.int64)
+        return np.array([sources[name] for name in names], dtype=np.int64)
 
-    def _heads(self, partition: int, positions: Sequence[int], lines: bytes) -> tuple[list[_Head], Sequence[int]]:
+    def _heads(
+        self, partition: int, positions: Sequence[int], lines: bytes, one_by_one: Callable[[], Sequence[bytes]]
+    ) -> tuple[list[_Head], Sequence[int]]:
         try:
             heads = _head.decode_lines(lines)
             if len(heads) == len(positions):
@@ -137,7 +149,7 @@ class Reading:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass  # one of them is no event: each by itself
         kept: list[tuple[_Head, int]] = []
-        for position, value in zip(positions, lines.split(b"\n"), strict=True):
+        for position, value in zip(positions, one_by_one(), strict=True):
             try:
                 kept.append((_head.decode(value), position))
             except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -219,11 +231,11 @@ def paired(one: Keys, other: npt.NDArray[np.integer]) -> Keys:
     return _stirred(one ^ (other.astype(np.uint64) + np.uint64(1)) * _MIX[1])
 
 
-def missing(wanted: Keys, there: Keys) -> Mask:
-    """Which of `wanted` are not in `there`."""
-    if len(there) == 0:
+def missing(wanted: Keys, there: Keys, is_sorted: bool = False) -> Mask:
+    """Which of `wanted` are not in `there` (`is_sorted`: it rises)."""
+    if len(there) == 0 or len(wanted) == 0:
         return np.ones(len(wanted), dtype=np.bool_)
-    ordered = np.sort(there)
+    ordered = there if is_sorted else np.sort(there)
     if len(wanted) == len(ordered) and np.array_equal(np.sort(wanted), ordered):
         return np.zeros(len(wanted), dtype=np.bool_)
     at = np.searchsorted(ordered, wanted)

@@ -1,7 +1,8 @@
 """The log as the auditor reads it: the embedded one from its files, read-only; any other through its interface."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
@@ -15,7 +16,8 @@ _AT_ONCE = 2000
 _SHIFT = 48  # of the embedded log's record ids: partition << 48 | position
 _POSITION = (1 << _SHIFT) - 1
 
-_RECORDS = "SELECT id, value FROM records WHERE id > ? AND id <= ? ORDER BY id"
+_IDS = "SELECT id FROM records WHERE id > ? AND id <= ? ORDER BY id"
+_VALUES = "SELECT value FROM records WHERE id > ? AND id <= ? ORDER BY id"
 # Joined where they lie: a row each costs twice as much.
 _LINES = (
     "SELECT count(*), min(id), max(id), CAST(group_concat(value, char(10)) AS BLOB) "
@@ -27,13 +29,11 @@ Positions = dict[str, dict[int, int]]
 
 
 class Chunk(NamedTuple):
-    """Some records of one partition, by position: their values joined by line feeds, and one for one without any.
-
-    A value with line feeds of its own is none that the shop writes; each becomes a blank, which JSON does not mind.
-    """
+    """Some records of one partition, by position: their values joined by line feeds, and a way to each by itself."""
 
     positions: Sequence[int]
     lines: bytes
+    one_by_one: Callable[[], list[bytes]]
 
 
 class LogRows(Protocol):
@@ -102,12 +102,15 @@ class LogFiles:
             number, first, newest, lines = connection.execute(_LINES, (last, stop, _AT_ONCE)).fetchone()
             if not number:
                 return
-            if newest - first + 1 != number or lines.count(b"\n") != number - 1:
-                rows = connection.execute(_RECORDS, (last, newest)).fetchall()
-                yield Chunk([row[0] & _POSITION for row in rows], _joined([row[1] for row in rows]))
-            else:
-                yield Chunk(range(first & _POSITION, (newest & _POSITION) + 1), lines)
+            values = partial(self._values, topic, last, newest)
+            positions: Sequence[int] = range(first & _POSITION, (newest & _POSITION) + 1)
+            if newest - first + 1 != number:
+                positions = [row[0] & _POSITION for row in self._ask(topic, "records", _IDS, (last, newest))]
+            yield Chunk(positions, lines, values)
             last = newest
+
+    def _values(self, topic: str, last: int, newest: int) -> list[bytes]:
+        return [value for (value,) in self._connection(topic).execute(_VALUES, (last, newest))]
 
     def close(self) -> None:
         for connection in self._topics.values():
@@ -156,7 +159,8 @@ class LogThroughInterface:
         position = start
         while position < end and (records := self._log.read(topic, partition, position, _AT_ONCE)):
             below = [record for record in records if record.position < end]
-            yield Chunk([record.position for record in below], _joined([record.value for record in below]))
+            values = [record.value for record in below]
+            yield Chunk([record.position for record in below], b"\n".join(values), partial(list, values))
             position = records[-1].position + 1
 
     def close(self) -> None:
@@ -164,14 +168,10 @@ class LogThroughInterface:
             self._log.close()
 
 
-def _joined(values: Sequence[bytes]) -> bytes:
-    return b"\n".join([value.replace(b"\n", b" ") for value in values])
-
-
 def read_topic(log: LogRows, topic: str, ends: dict[int, int]) -> Records:
     """All records of a topic that lie before `ends`."""
     reading = Reading(topic)
     for partition, start in sorted(log.starts(topic).items()):
         for chunk in log.chunks(topic, partition, start, ends.get(partition, start)):
-            reading.add(partition, chunk.positions, chunk.lines)
+            reading.add(partition, chunk.positions, chunk.lines, chunk.one_by_one)
     return reading.records()

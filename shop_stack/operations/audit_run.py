@@ -151,7 +151,7 @@ def _over_all_shares(
             records = read_topic(log, topic, log.ends(topic))
             seen.append(records.keys)
             found += tasks.audit_topic(records, tasks.together(outgoing.get(topic, [])), frame, tasks.nothing_handled)
-    every = np.concatenate([NO_KEYS, *seen])
+    every = np.sort(np.concatenate([NO_KEYS, *seen]))
     handled = {name: one for share in shares for name, one in share.handled.items()}
     for name, (number, gone) in handled.items():
         found.append(audit_streams.handled_events_are_logged(name, number, audit_streams.unlogged(gone, every)))
@@ -237,7 +237,7 @@ def _first_of(log: LogRows, topic: str, partition: int, start: int, end: int, ki
     if chunk is None or not chunk.positions:
         return None
     reading = Reading(topic)
-    reading.add(partition, chunk.positions, chunk.lines)
+    reading.add(partition, chunk.positions, chunk.lines, chunk.one_by_one)
     records = reading.records()
     found = records.position[records.of_kinds(kinds)]
     beyond = chunk.positions[-1] + 1

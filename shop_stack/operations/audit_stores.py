@@ -24,7 +24,7 @@ from shop_stack.operations.audit_stock import LevelRow, ReservationRow, StockCha
 from shop_stack.operations.audit_streams import Outgoing
 
 _AT_ONCE = 20_000
-_MAPPED = 1 << 40
+_MAPPED = 1 << 40  # bytes: a read call a page costs more than the page
 
 
 class BookUnreadable(ShopfloorError):

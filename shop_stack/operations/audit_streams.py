@@ -174,11 +174,11 @@ def subscribed_events_handled(records: Records, subscription: Subscription, excu
 
 
 def unlogged(inbox: Texts, seen: Keys, since: bytes = b"") -> Texts:
-    """The ids of an inbox that are not among the keys of the log's events.
+    """The ids of an inbox that are not among the keys (rising) of the log's events.
 
     Records that are no events went into it by their place in the log, and are left out as are ids below `since`.
     """
-    ids = inbox[missing(keys(inbox), seen)]
+    ids = inbox[missing(keys(inbox), seen, is_sorted=True)]
     return ids[(ids >= since) & np.array([b"/" not in one for one in ids.tolist()], dtype=np.bool_)]
 
 

@@ -79,8 +79,9 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """What a share found; the outbox rows of other topics; the keys of its events; and of each consumer how many
-    events it has handled, and which of them are not in this share.
+    """What a share found; the outbox rows of other topics; the keys of its events, rising.
+
+    And of each consumer how many events it has handled, and which of them are not in this share.
     """
 
     invariants: list[Invariant]
@@ -170,7 +171,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
             if topic in share.topics:
                 found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
             found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
-    every = np.concatenate(seen)
+    every = np.sort(np.concatenate(seen))
     gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since) for one in inboxes}
     counts = {one.consumer.name: (len(one.ids), gone[one.consumer.name]) for one in inboxes}
     return Found(audit.merged(found), outgoing, every, counts)
@@ -270,7 +271,7 @@ def read_values(log: LogRows, topic: str, ends: dict[int, int]) -> Iterator[tupl
     """The types of a topic's events, and what incidents and actions have in their data."""
     for partition, start in sorted(log.starts(topic).items()):
         for chunk in log.chunks(topic, partition, start, ends.get(partition, start)):
-            for value in chunk.lines.split(b"\n"):
+            for value in chunk.one_by_one():
                 try:
                     wire = _wire.decode(value)
                     yield wire.type, _named.decode(wire.data)

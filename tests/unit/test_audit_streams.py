@@ -25,7 +25,7 @@ def event(number: int, subject: str = "a", sequence: int | None = 1, cause: str 
 
 def records(*values: bytes, topic: str = "shop.orders") -> Records:
     reading = Reading(topic)
-    reading.add(0, range(len(values)), b"\n".join(values))
+    reading.add(0, range(len(values)), b"\n".join(values), lambda: values)
     return reading.records()
 
 
