@@ -339,6 +339,8 @@ class Delivery:
             consumer.commit(changed)
         except Fenced:
             self._drop_revoked(consumer)
+            for where in changed:  # one that went and came back is read from where the other member left it
+                self._next.pop(where, None)
             return
         except EventLogError as error:
             log.warning("positions stay uncommitted for now: %s", error)

@@ -66,6 +66,23 @@ def test_a_member_whose_partitions_went_to_another_rests_again(context: Context,
     assert delivery.patience_s() == IDLE_POLL_S
 
 
+def test_a_member_whose_partition_went_and_came_back_rests_again(context: Context, seconds: Seconds) -> None:
+    log = MemoryLog()
+    delivery, consumer = delivery_of(context, log), log.subscribe("toy", TOPICS)
+    delivery.begin(consumer)
+    names = [name for name in map(str, range(40)) if partition_of(name, log.partitions(TOPICS[0])) == 1]
+    send(log, *(product(name) for name in names))
+    delivery.turn(consumer)
+    other = log.subscribe("toy", TOPICS)  # partition 1 goes to it
+    send(log, *(product(f"{name} again") for name in names), product(names[0], 2))
+    found = other.poll()
+    other.commit({(record.topic, record.partition): record.position + 1 for record in found})
+    other.close()
+    turns(delivery, consumer, seconds, 6)
+    assert delivery.patience_s() == IDLE_POLL_S
+    assert sum(log.lag("toy").values()) == 0
+
+
 def test_passing_failures_are_no_reason_to_stop_an_aggregate(context: Context, seconds: Seconds) -> None:
     log = MemoryLog()
     delivery, consumer = delivery_of(context, log), log.subscribe("toy", TOPICS)

@@ -7,7 +7,8 @@ import pytest
 from shop_stack.trials.plan import draw
 from shop_stack.trials.shop import shelf
 from shop_stack.trials.simulation import run
-from tests.mutations.bugs import BUGS, Bug
+from tests.mutations import bugs_of_delivery, bugs_of_services
+from tests.mutations.table import BUGS, Bug
 
 pytestmark = pytest.mark.embedded
 MOST_SCHEDULES = 150
@@ -33,6 +34,8 @@ def until_caught(most: int) -> tuple[int, str]:
 
 
 def test_there_are_enough_bugs() -> None:
+    entered = {bug.__module__ for bug in BUGS.values()}
+    assert entered == {bugs_of_delivery.__name__, bugs_of_services.__name__}
     assert len(BUGS) >= 20
 
 
