@@ -20,7 +20,9 @@ SQL = sorted((ROOT / "analytics").rglob("*.sql"))
 MAX_FILE, MAX_FUNCTION, MAX_SQL = 400, 50, 60
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "base"}
 # Where an unexpected error must not stop the neighbours; each says so at the place.
-BOUNDARIES = re.compile(r"shop_stack/eventlog/(delivery|dead_letters|relay)|shop_stack/hosting/(host|timers)|console/feed")
+BOUNDARIES = re.compile(
+    r"shop_stack/eventlog/(delivery|dead_letters|relay)|shop_stack/hosting/(host|timers)|console/feed"
+)
 
 
 def relative(path: Path) -> str:

@@ -25,7 +25,7 @@ NEED_NO_KEY = {
     "/v1/sessions": "a guest's session stores nothing, and a key would hand it to whoever sends the same one; a "
     "sign-in that is repeated has been made twice",
     "/v1/orders/{order_id}/cancellation": "calling off twice is calling off once: the order's state decides",
-    "/v1/people/search": "a question with an e-mail address in its body, where no access log keeps it; it creates nothing",
+    "/v1/people/search": "a question, with the e-mail address where no access log keeps it",
     "/v1/provider-callbacks": "a hint to ask the provider now, under the call's own key; it creates nothing",
 }
 
