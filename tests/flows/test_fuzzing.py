@@ -127,12 +127,10 @@ def fuzz(apis: Apis, api: str, role: str, examples: int, folder: Path) -> dict[s
     return dict(json.loads(report.read_bytes()))
 
 
-@pytest.mark.parametrize(("api", "role", "few"), RUNS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("api", "role", "few"), [one for one in RUNS if EXAMPLES or one[2] is not None], ids=str)
 def test_no_operation_fails_or_breaks_its_contract(
     apis: Apis, api: str, role: str, few: int | None, tmp_path: Path
 ) -> None:
-    if few is None and not EXAMPLES:
-        pytest.skip("a push fuzzes as this role not; set SHOPFLOOR_FUZZ_EXAMPLES=50, or run: make soak")
     report = fuzz(apis, api, role, EXAMPLES or few or 0, tmp_path)
     operations = report["operations"]
     assert (report["failures"], report["errors"], report["complete"]) == ([], [], True)
