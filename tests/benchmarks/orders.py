@@ -64,9 +64,20 @@ def supervisor_pid(home: Home) -> int:
     return int(home.supervisor_lock.read_text().split()[0])
 
 
+def settle(pid: int) -> None:
+    """Wait until the start is over: five seconds in which the tree used less than a tenth of a core."""
+    deadline = time.monotonic() + 120
+    used = 1.0
+    while used > 0.5 and time.monotonic() < deadline:
+        before = cpu_seconds(pid)
+        time.sleep(5)
+        used = cpu_seconds(pid) - before
+
+
 def measure(settings: Settings, rate: float, seconds: float) -> dict[str, Any]:
     """One load at a rate against an idle baseline taken right before it."""
     pid = supervisor_pid(settings.home)
+    settle(pid)
     before, begun = cpu_seconds(pid), time.monotonic()
     time.sleep(15)
     idle = (cpu_seconds(pid) - before) / (time.monotonic() - begun)
