@@ -74,13 +74,22 @@ def settle(pid: int) -> None:
         used = cpu_seconds(pid) - before
 
 
+def idle_cpu(pid: int) -> float:
+    """CPU seconds a second of the idle tree: the median of five windows of three seconds, so that a forecast that is
+    fitted meanwhile does not count as idling."""
+    found = []
+    for _ in range(5):
+        before, begun = cpu_seconds(pid), time.monotonic()
+        time.sleep(3)
+        found.append((cpu_seconds(pid) - before) / (time.monotonic() - begun))
+    return statistics.median(found)
+
+
 def measure(settings: Settings, rate: float, seconds: float) -> dict[str, Any]:
     """One load at a rate against an idle baseline taken right before it."""
     pid = supervisor_pid(settings.home)
     settle(pid)
-    before, begun = cpu_seconds(pid), time.monotonic()
-    time.sleep(15)
-    idle = (cpu_seconds(pid) - before) / (time.monotonic() - begun)
+    idle = idle_cpu(pid)
     since = time.time()
     before, begun = cpu_seconds(pid), time.monotonic()
     report = shopfloor("load", "--home", str(settings.home.path), "--rate", str(rate), "--for", f"{seconds}s",
