@@ -16,7 +16,7 @@ from shop_stack.trials.plan import OrderPlan
 from shop_stack.trials.replica import Replica
 from shop_stack.trials.shop import Shop
 
-_ASKS_AGAIN = 60
+_ASKS_AGAIN = 400
 _LATER = (StoreBusy, StillWorking, MeshError, Conflict)
 
 
