@@ -1,6 +1,5 @@
 """Operators and a person's data: finding, exporting and erasing it through customers, each in the audit chain first."""
 
-import http.client
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from shop_stack.access import Principal
 from shop_stack.errors import ActionRefused, NotRunning, SettingError
 from shop_stack.hosting.topology import Topology
 from shop_stack.ids import uuid7
+from shop_stack.operations.asking import Replicas
 from shop_stack.operations.people_model import (
     ErasureView,
     PersonErasureRequest,
@@ -23,7 +23,6 @@ from shop_stack.operations.store import Store
 from shop_stack.runtime.interface import Runtime
 
 SERVICE = "customers"
-_TIMEOUT_S = 30.0
 
 
 class People:
@@ -40,7 +39,7 @@ class People:
         published: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topology, self._runtime, self._store = topology, runtime, store
+        self._replicas, self._store = Replicas(topology, runtime), store
         self._published, self._now = published, now
 
     def find(self, request: PersonFindRequest, principal: Principal) -> PersonFound:
@@ -76,28 +75,12 @@ class People:
         return msgspec.json.decode(body, type=ErasureView)
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=_TIMEOUT_S)
-        try:
-            connection.request(method, path, body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise NotRunning(f"customers does not answer ({error}); see: shopfloor status") from error
-        finally:
-            connection.close()
-        if answer.status == 404:
+        status, content = self._replicas.ask(SERVICE, method, path, body)
+        if status == 404:
             raise SettingError(_detail(content, "nobody has or had this id"))
-        if answer.status >= 400:
-            raise NotRunning(_detail(content, f"customers answered {answer.status}"))
+        if status >= 400:
+            raise NotRunning(_detail(content, f"customers answered {status}"))
         return content
-
-    def _port(self) -> int:
-        group = self._topology.group_of(SERVICE)
-        for one in self._runtime.observe().groups:
-            for replica in one.replicas if one.name == group else ():
-                if replica.state == "ready":
-                    return replica.port
-        raise NotRunning("customers has no ready replica to ask; see: shopfloor status")
 
 
 def _path(customer_id: str, what: str) -> str:

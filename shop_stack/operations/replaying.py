@@ -1,6 +1,5 @@
 """Dead letters seen from operations: what is parked where, and a replay over services at a bounded rate."""
 
-import http.client
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +12,11 @@ from shop_stack.eventlog.dead_letters import Choice, Round, histogram
 from shop_stack.eventlog.inbox import Stopped
 from shop_stack.hosting.group import REPLAY_PATH, ReplayRound
 from shop_stack.hosting.topology import Topology
+from shop_stack.operations.asking import Replicas
 from shop_stack.operations.model import DeadLetterView, ReplayPreview, ReplayRequest
 from shop_stack.runtime.interface import Runtime
 
 FASTEST_PER_S = 1000.0
-_TIMEOUT_S = 30.0
 _ROUNDS_PER_S = 4
 _NAMED_ERRORS = 3
 T = TypeVar("T")
@@ -27,7 +26,7 @@ class DeadLetters:
     """Asks ready replicas for what their services have parked, and to try it again."""
 
     def __init__(self, topology: Topology, runtime: Runtime, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._topology, self._runtime, self._sleep = topology, runtime, sleep
+        self._topology, self._replicas, self._sleep = topology, Replicas(topology, runtime), sleep
 
     def letters(self, services: Iterable[str] = ()) -> list[DeadLetterView]:
         """The dead letters of these services (of all without any), oldest first.
@@ -98,27 +97,13 @@ class DeadLetters:
         return [letter for letter in found if letter.consumer == service]
 
     def _ask(self, service: str, method: str, path: str, body: bytes, shape: type[T]) -> T:
-        port = self._port(service)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+        status, content = self._replicas.ask(service, method, path, body)
+        if status != 200:
+            raise NotRunning(f"{service} answered {status} about its dead letters; see its log")
         try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            content = answer.read()
-            if answer.status != 200:
-                raise NotRunning(f"{service} answered {answer.status} about its dead letters; see its log")
             return msgspec.json.decode(content, type=shape)
-        except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
-            raise NotRunning(f"{service} does not answer about its dead letters ({error}); is it ready?") from error
-        finally:
-            connection.close()
-
-    def _port(self, service: str) -> int:
-        group = self._topology.group_of(service)
-        for one in self._runtime.observe().groups:
-            for replica in one.replicas if one.name == group else ():
-                if replica.state == "ready":
-                    return replica.port
-        raise NotRunning(f"{service} has no ready replica to ask about its dead letters; see: shopfloor status")
+        except msgspec.MsgspecError as error:
+            raise NotRunning(f"{service} runs another version: its dead letters cannot be read ({error})") from error
 
 
 def _choice(request: ReplayRequest) -> Choice:
