@@ -94,8 +94,8 @@ class Stand:
         return done.stdout
 
     def audit(self) -> dict[str, Any]:
-        """What `shopfloor audit --json` answers, violations or not."""
-        answer: dict[str, Any] = json.loads(self.command("audit", "--json", timeout_s=_AUDIT_S))
+        """What `shopfloor audit --strict --json` answers, violations or not; for a stack that is quiet."""
+        answer: dict[str, Any] = json.loads(self.command("audit", "--strict", "--json", timeout_s=_AUDIT_S))
         return answer
 
     @contextmanager
