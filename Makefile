@@ -23,7 +23,7 @@ demo: env
 
 test: env
 	$(BIN)/pytest tests/architecture tests/unit
-	$(BIN)/pytest tests/contracts tests/flows tests/screens
+	$(BIN)/pytest -n 2 --dist loadgroup tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
 
 soak: env

@@ -22,3 +22,10 @@ def embedded_log(tmp_path: Path) -> Iterator[EmbeddedLog]:
     """An empty embedded log."""
     with EmbeddedLog(tmp_path / "log") as log:
         yield log
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers share the tests by file; what needs the broker stays with one of them: one broker a run."""
+    for item in items:
+        needs_broker = "event_log" in item.path.name or "log_repair" in item.path.name
+        item.add_marker(pytest.mark.xdist_group("kafka" if needs_broker else str(item.path)))
