@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from analytics.ingest import Ingest
 from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
+from shop_stack.eventlog import idempotency
 from shop_stack.events import CustomerErased, PersonScrubbed
 from shop_stack.hosting.cards import card_of
 from shop_stack.services.customers import rules
+from shop_stack.services.customers.vault import vault_of
 from shop_stack.stack import read_stack
 from tests.flows.canary import Canary, traces
 from tests.flows.shop_at_work import Shop, gaps, until
@@ -191,3 +194,14 @@ def test_every_holder_answers_for_an_erasure() -> None:
     holders = {spec.name for spec in read_stack().services if CustomerErased in card_of(spec.name).subscriptions}
     assert set(rules.PLACES) == holders | {"customers", "analytics"}
     assert all(PersonScrubbed in card_of(name).publications for name in holders | {"customers"})
+
+
+def test_what_is_kept_of_a_registration_lets_nobody_try_out_its_password(shop: Shop) -> None:
+    register(shop)
+    body = msgspec.json.encode(JANE.registration)
+    with contextlib.closing(sqlite3.connect(shop.settings.home.store("customers"))) as database:
+        query = "SELECT body_hash FROM idempotency_keys WHERE path = '/v1/customers'"
+        kept = [found for (found,) in database.execute(query)]
+    fingerprint = vault_of(shop.settings.home.people_key).fingerprint(body)
+    assert kept == [idempotency.digest(fingerprint)]
+    assert kept != [idempotency.digest(body)]

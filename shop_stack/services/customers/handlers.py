@@ -262,8 +262,9 @@ def _register(context: ServiceContext, asked: Registration, body: bytes, key: st
         transaction.publish(registered, subject=customer_id, sequence=1)
         return answer_of(201, customer_id)
 
-    # The kept answer is the id alone: no token lies in the store.
-    customer_id = str(context.once(key, "", "POST", "/v1/customers", body, work).json())
+    # What is kept says nothing: of the answer the id alone, no token; of the body a keyed fingerprint.
+    fingerprint = vault.fingerprint(body)
+    customer_id = str(context.once(key, "", "POST", "/v1/customers", fingerprint, work).json())
     return Registered(customer_id, _token(context, customer_id, "customer"))
 
 
