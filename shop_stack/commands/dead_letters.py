@@ -1,13 +1,13 @@
 """`shopfloor dead-letters`: the records that services could not handle; try them again, or give them up."""
 
 import argparse
-import time
 
 from shop_stack.access import read_token
+from shop_stack.commands.following import follow
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, takes_json
-from shop_stack.errors import ActionRefused, ShopfloorError
+from shop_stack.errors import ActionRefused
 from shop_stack.operations.client import OperationsClient
-from shop_stack.operations.model import ActionView, DeadLetterView, ReplayPreview, ReplayRequest
+from shop_stack.operations.model import DeadLetterView, ReplayPreview, ReplayRequest
 from shop_stack.settings import read_endpoints
 
 PATIENCE_S = 600.0
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         preview = operations.replay(_request(arguments))
         if preview.action_id is None:
             return _say_preview(preview, as_json=arguments.json)
-        action = _wait(operations, preview.action_id)
+        action = follow(operations, preview.action_id, ("applied", "failed"), PATIENCE_S)
     if arguments.json:
         print_json({"preview": preview, "action": action})
     elif action.state != "failed":
@@ -98,14 +98,3 @@ def _say_preview(preview: ReplayPreview, *, as_json: bool) -> int:
         print(f"  {preview.quarantined_left_out} quarantined ones are left out; add --quarantined to try them too")
     print("this was a dry run; add --apply --reason WHY to do it")
     return 0
-
-
-def _wait(operations: OperationsClient, action_id: str) -> ActionView:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        action = operations.action(action_id)
-        if action.state != "requested":
-            return action
-        if time.monotonic() > deadline:
-            raise ShopfloorError(f"action {action_id} is still at work after {PATIENCE_S:g} s; see the console")
-        time.sleep(0.2)

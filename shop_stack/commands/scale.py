@@ -5,8 +5,9 @@ import getpass
 import time
 
 from shop_stack.access import read_token
+from shop_stack.commands.following import follow
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, print_json, takes_json
-from shop_stack.errors import ActionRefused, ShopfloorError
+from shop_stack.errors import ActionRefused
 from shop_stack.operations.client import OperationsClient
 from shop_stack.operations.model import ActionView, Expectation
 from shop_stack.settings import read_endpoints
@@ -42,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         action_id = operations.scale(
             arguments.service, arguments.replicas, reason, confirm_zero=arguments.yes, force=arguments.force
         )
-        action = _wait(operations, action_id, ("applied", "measured", "failed"), APPLY_S)
+        action = follow(operations, action_id, ("applied", "measured", "failed"), APPLY_S)
         if arguments.verdict and action.state == "applied":
-            action = _wait(operations, action_id, ("measured", "failed"), VERDICT_S)
+            action = follow(operations, action_id, ("measured", "failed"), VERDICT_S)
     if arguments.json:
         print_json(action)
     return _say(action, quiet=arguments.json)
@@ -60,17 +61,6 @@ def _rested(operations: OperationsClient, arguments: argparse.Namespace) -> Expe
         time.sleep(promise.rests_s)
         promise = operations.expectation(arguments.service, arguments.replicas)
     return promise
-
-
-def _wait(operations: OperationsClient, action_id: str, states: tuple[str, ...], patience_s: float) -> ActionView:
-    deadline = time.monotonic() + patience_s
-    while True:
-        action = operations.action(action_id)
-        if action.state in states:
-            return action
-        if time.monotonic() > deadline:
-            raise ShopfloorError(f"action {action_id} is still {action.state} after {patience_s:g} s; see the console")
-        time.sleep(0.1)
 
 
 def _say(action: ActionView, *, quiet: bool) -> int:
