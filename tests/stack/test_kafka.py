@@ -62,6 +62,17 @@ def test_a_broker_that_restarts_loses_nothing_and_one_that_is_reformatted_is_ano
         assert log.committed("readers") == {}
 
 
+def test_positions_are_told_as_soon_as_a_broker_that_was_away_is_back(broker: Broker) -> None:
+    with KafkaLog(broker.address) as log:
+        log.append("shop.orders", [Record("one", b"1")])
+        broker.stop()
+        with pytest.raises(LogUnavailable):
+            log.ends("shop.orders")  # leaves the connection in its back-off
+        broker.start()
+        assert sum(log.ends("shop.orders")) == 1
+        assert log.groups() == []
+
+
 def append_patiently(log: KafkaLog, record: Record, within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while True:

@@ -2,15 +2,17 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     NotCoordinatorError,
 )
 from kafka.protocol.consumer.offsets import OffsetSpec
@@ -32,9 +34,18 @@ CONNECTION = {
 }
 # How long a broker holds an idle fetch: each costs the client 3 ms, and what a rebalance brings waits for its end.
 FETCH_WAIT_MS = 1000
-_COORDINATOR_S = 10.0
-_COORDINATOR_MOVES = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
+# What passes by itself, and how long to ask again: a fresh cluster makes the topic of positions when first asked for
+# one; a connection that broke while nobody asked is refused until its back-off is over.
+_PASSING: dict[type[KafkaError], float] = {
+    CoordinatorNotAvailableError: 10.0,
+    CoordinatorLoadInProgressError: 10.0,
+    NotCoordinatorError: 10.0,
+    NodeNotReadyError: 3.0,
+    KafkaConnectionError: 3.0,
+}
+_ASK_AGAIN_S = 0.1
 _DAY_MS = 86_400_000
+_Answer = TypeVar("_Answer")
 
 
 @contextmanager
@@ -85,27 +96,17 @@ class Cluster:
 
     def committed(self, group: str) -> dict[Partition, tuple[int, str]]:
         """The group's committed positions, each with the log_id that was stored beside it."""
-        deadline = time.monotonic() + _COORDINATOR_S
-        with unavailable(self.servers):
-            while True:
-                try:
-                    found = self._admin.list_group_offsets({group: None})[group]
-                    break
-                except _COORDINATOR_MOVES:  # a fresh cluster makes the topic of positions when first asked for one
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
+        found = self._patiently(lambda: self._admin.list_group_offsets({group: None}))[group]
         return {(p.topic, p.partition): (o.offset, o.metadata or "") for p, o in found.items() if o.offset >= 0}
 
     def groups(self) -> list[str]:
         """Every consumer group that the cluster knows."""
-        with unavailable(self.servers):
-            return sorted(group["group_id"] for group in self._admin.list_groups())
+        return sorted(group["group_id"] for group in self._patiently(self._admin.list_groups))
 
     def remove_before(self, positions: Mapping[Partition, int]) -> None:
         """Remove the records before these positions."""
-        with unavailable(self.servers):
-            self._admin.delete_records({TopicPartition(*p): position for p, position in positions.items()})
+        before = {TopicPartition(*p): position for p, position in positions.items()}
+        self._patiently(lambda: self._admin.delete_records(before))
 
     def close(self) -> None:
         self._admin.close()
@@ -131,6 +132,18 @@ class Cluster:
     def _offsets(self, wanted: Mapping[Partition, int]) -> dict[Partition, int]:
         if not wanted:
             return {}
-        with unavailable(self.servers):
-            found = self._admin.list_partition_offsets({TopicPartition(*p): spec for p, spec in wanted.items()})
+        asked = {TopicPartition(*p): spec for p, spec in wanted.items()}
+        found = self._patiently(lambda: self._admin.list_partition_offsets(asked))
         return {(p.topic, p.partition): int(o.offset) for p, o in found.items()}
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask what may be asked twice, again while its failure passes by itself. Raises LogUnavailable."""
+        begun = time.monotonic()
+        with unavailable(self.servers):
+            while True:
+                try:
+                    return ask()
+                except tuple(_PASSING) as error:
+                    if time.monotonic() - begun > max(s for kind, s in _PASSING.items() if isinstance(error, kind)):
+                        raise
+                    time.sleep(_ASK_AGAIN_S)
