@@ -1,6 +1,8 @@
 """What every command shares: its arguments' form, exit codes, the settings of the running stack, and its output."""
 
 import argparse
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,14 @@ def running_settings(home: Home) -> Settings:
         message = f"nothing has run on {home.path}; start it with: shopfloor up --home {home.path}"
         raise NotRunning(message) from None
     return from_environment({"SHOPFLOOR_SETTINGS": text})
+
+
+def typed(words: str, home: Home) -> str:
+    """`shopfloor WORDS` as it can be typed where this command was: by its path when a shell would not find its name,
+    with the home folder unless that is the default."""
+    called = "shopfloor" if shutil.which("shopfloor") or Path(sys.argv[0]).name != "shopfloor" else sys.argv[0]
+    folder = "" if home.path == default_home().resolve() else f" --home {shlex.quote(str(home.path))}"
+    return f"{shlex.quote(called)} {words}{folder}"
 
 
 def print_json(answer: Any) -> None:

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from shop_stack.commands.frame import typed
 from shop_stack.settings import Settings
 from shop_stack.stack import read_stack
 
@@ -41,15 +42,14 @@ class StartScreen:
     def addresses(self, settings: Settings) -> None:
         """The last screen: where everything answers, and what to do next."""
         self.close()
-        home = settings.home.path
         at = {part: f"http://127.0.0.1:{port}" for part, port in settings.ports.items()}
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_row("shop", Text(f"{_gateway(settings)}   {read_stack(settings.stack_file).name}"))
         if settings.dashboard:
             table.add_row("dashboard", Text(at["dashboard"]))
-        table.add_row("console", Text(f"shopfloor console --home {home}", style="bold"))
+        table.add_row("console", Text(typed("console", settings.home), style="bold"))
         table.add_row("token", Text(f"{settings.home.token('operator')}"))
-        table.add_row("stop", Text(f"Ctrl-C here, or: shopfloor down --home {home}"))
+        table.add_row("stop", Text(f"Ctrl-C here, or: {typed('down', settings.home)}"))
         self._console.print(table)
         if settings.bind not in ("127.0.0.1", "::1"):
             self._console.print(Text(exposure_note(settings), style="yellow"))
