@@ -20,6 +20,7 @@ _COMMANDS = (
     "scale",
     "logs",
     "journey",
+    "trace-event",
     "customer",
     "dead-letters",
     "audit",
