@@ -58,7 +58,7 @@ def _echo(shop: Shop, fault: Fault) -> None:
 def _jump(shop: Shop, fault: Fault) -> None:
     shop.world.strike(fault, f"the clocks jump by {fault.amount:g} s")
     shop.world.jumped += timedelta(seconds=fault.amount)
-    shop.dirty.update(shop.stores)
+    shop.dirty.update(dict.fromkeys(shop.stores))
     shop.plan_timers()
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from random import Random
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -19,6 +20,7 @@ from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, EventHandler, Mesh, Service, ServiceContext, Transaction
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import Stack, read_stack
+from shop_stack.trials.injection import injected
 from shop_stack.trials.memory_log import MemoryLog
 from shop_stack.trials.memory_store import MemoryStore
 from shop_stack.trials.plan import PRICES, PRODUCTS, SERVICES, Plan
@@ -40,7 +42,8 @@ class Shelf:
         self.settings = Settings(home=Home(Path()), delivery_seconds=DELIVERY_SECONDS, ports={"provider": 0})
         self.stores = {name: MemoryStore(name) for name in SERVICES}
         self.sent: list[tuple[str, Record]] = []
-        self.images = {name: self._prepared(name) for name in SERVICES}
+        with injected(lambda: 0.0, Random("shelf"), _never, _never):
+            self.images = {name: self._prepared(name) for name in SERVICES}
 
     def _prepared(self, name: str) -> bytes:
         """The service's store after it has heard of the products, its outbox marked as sent long ago."""
@@ -66,6 +69,11 @@ class Shelf:
         for name, store in self.stores.items():
             store.strikes = None
             store.restore(self.images[name])
+
+
+def _never(*_: object) -> NoReturn:
+    """Nobody waits or calls while the shelf is made."""
+    raise AssertionError("the template's services neither wait nor call")
 
 
 @cache
@@ -141,7 +149,7 @@ class Shop:
         for topic, record in common.sent:
             self.log.append(topic, [record])
         self.log.weather = LogWeather(world, self._appended, self._shared)
-        self.dirty: set[str] = set()
+        self.dirty: dict[str, None] = {}  # in their order: a set's would be another in each process
         self.failing: dict[tuple[str, str], int] = {}
         self.levels_wrong: list[str] = []
         self.effects: dict[str, list[Effect]] = {service: [] for service in SERVICES}
@@ -170,7 +178,7 @@ class Shop:
     def plan_timers(self) -> None:
         """After something was committed: when is something due next?"""
         while self.dirty:
-            service = self.dirty.pop()
+            service, _ = self.dirty.popitem()
             for replica in self.replicas:
                 if replica.service == service:
                     replica.plan_timers()
@@ -195,7 +203,7 @@ class Shop:
         self._uncommitted.clear()
 
     def _committed(self, store: str, driver: sqlite3.Connection) -> None:
-        self.dirty.add(store)
+        self.dirty[store] = None
         self.effects[store] += self._uncommitted
         if self.world.acting is not None:
             self.world.acting.commits += 1

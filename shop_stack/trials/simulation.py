@@ -45,7 +45,7 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
     declined = {order.cart_id for order in plan.orders if order.declined}
     bank = Bank(shop, lambda order_id: shop.carts.get(order_id) in declined)
     shoppers = [Shopper(shop, order) for order in plan.orders]
-    with _silence(), injected(world.clock, world.chance("shop"), bank.call):
+    with _silence(), injected(world.clock, world.chance("shop"), world.wait, bank.call):
         shop.start()
         plan_mishaps(shop)
         for shopper in shoppers:

@@ -2,6 +2,10 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +74,37 @@ def test_a_seed_tells_one_story(seed: int) -> None:
     assert first.story == second.story
     assert len(first.log) > 20
     assert run(draw(seed + 1), telling=True).log != first.log
+
+
+def test_a_seed_tells_the_same_story_in_every_process() -> None:
+    told = [_told_in_a_process(hashing) for hashing in ("1", "2")]
+    assert told[0] == told[1]
+    assert len(told[0].splitlines()) == 12
+
+
+def _told_in_a_process(hashing: str) -> str:
+    """Digests of twelve logs and stories, made where sets of texts have another order."""
+    program = (
+        "import hashlib\n"
+        "from shop_stack.trials.plan import draw\n"
+        "from shop_stack.trials.simulation import run\n"
+        "for seed in range(1, 13):\n"
+        "    outcome = run(draw(seed), telling=True)\n"
+        "    told = repr((outcome.log, outcome.story)).encode()\n"
+        "    print(seed, hashlib.sha256(told).hexdigest())\n"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hashing}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def test_no_turn_waits_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float | None] = []
+    monkeypatch.setattr(threading.Condition, "wait", lambda self, timeout=None: waited.append(timeout))
+    away = [Fault(site="poll", what="away", actor="inventory", nth=nth) for nth in (1, 2, 5)]
+    outcome = run(plan_of(*away))
+    assert (outcome.violations, outcome.struck) == ([], {"away": 3})
+    assert waited == []
 
 
 @pytest.mark.parametrize(
