@@ -1,4 +1,4 @@
-"""The table of seeded bugs: each a function that patches the real code at run time, entered under its name.
+"""The seeded bugs: each a function that patches the real code at run time, entered under its name.
 
 The cards keep the handlers and timers they were made with, so those are exchanged in the template that all schedules
 of the process begin from.
