@@ -7,9 +7,10 @@ from functools import partial
 import msgspec
 
 from shop_stack.eventlog.interface import Record
-from shop_stack.trials.oracle import STRANGER
 from shop_stack.trials.plan import Fault
 from shop_stack.trials.shop import Shop
+
+_STRANGER = "/stranger"
 
 
 def plan_mishaps(shop: Shop) -> None:
@@ -36,7 +37,7 @@ def _strange(kind: str, key: str) -> bytes:
         {
             "specversion": "1.0",
             "id": f"strange-{kind}-{key}",
-            "source": STRANGER,
+            "source": _STRANGER,
             "type": kind,
             "subject": key,
             "time": "2026-11-02T09:00:00Z",

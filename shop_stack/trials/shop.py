@@ -151,7 +151,6 @@ class Shop:
         self.log.weather = LogWeather(world, self._appended, self._shared)
         self.dirty: dict[str, None] = {}  # in their order: a set's would be another in each process
         self.failing: dict[tuple[str, str], int] = {}
-        self.levels_wrong: list[str] = []
         self.effects: dict[str, list[Effect]] = {service: [] for service in SERVICES}
         self._uncommitted: list[Effect] = []
         self.carts: dict[str, str] = {}
@@ -174,6 +173,15 @@ class Shop:
     def of(self, service: str) -> list[Replica]:
         """The replicas of a service that answer."""
         return [replica for replica in self.replicas if replica.service == service and replica.answers]
+
+    def rows(self, service: str, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a service's store answers."""
+        return self.stores[service].kept().driver.execute(query, values).fetchall()
+
+    def ends(self) -> dict[str, int]:
+        """The orders by state and reason."""
+        words = "state || coalesce(' (' || reason || ')', '')"
+        return dict(self.rows("orders", f"SELECT {words}, count(*) FROM orders GROUP BY 1"))  # noqa: S608
 
     def plan_timers(self) -> None:
         """After something was committed: when is something due next?"""
@@ -209,8 +217,6 @@ class Shop:
             self.world.acting.commits += 1
         if store == "orders" and len(self.carts) < len(self.plan.orders):
             self._name_orders(driver)
-        if store == "inventory":
-            self._look_at_levels(driver)
 
     def _name_orders(self, driver: sqlite3.Connection) -> None:
         for order_id, cart_id in driver.execute("SELECT order_id, cart_id FROM orders"):
@@ -222,13 +228,6 @@ class Shop:
     def never_rested(self) -> bool:
         """Whether something is still due, after more steps or time than any schedule needs."""
         return self.world.is_anything_due()
-
-    def _look_at_levels(self, driver: sqlite3.Connection) -> None:
-        for product, available, reserved, sold in driver.execute(
-            "SELECT product_id, available, reserved, sold FROM stock_items"
-        ):
-            if available < 0 or reserved < 0 or available + reserved + sold != PRODUCTS[product]:
-                self.levels_wrong.append(f"{product}: {available} available, {reserved} reserved, {sold} sold")
 
     def _die(self, replica: Replica, life: int, failing: tuple[str, str]) -> None:
         self.failing[failing] = 0
