@@ -29,6 +29,7 @@ test: env
 soak: env
 	mkdir -p $(SOAK)
 	$(BIN)/shopfloor simulate --schedules 20000 --seed 1 --json | tee $(SOAK)/simulation.json
+	$(BIN)/python -m tests.mutations.table | tee $(SOAK)/mutations.md
 	SHOPFLOOR_FUZZ_EXAMPLES=50 $(BIN)/pytest tests/flows/test_fuzzing.py -s | tee $(SOAK)/fuzzing.txt
 	$(BIN)/python -m tests.soak.ingest_kills --kills 1000 | tee $(SOAK)/ingest_kills.json
 	$(BIN)/python -m tests.soak.bounces | tee $(SOAK)/bounces.json

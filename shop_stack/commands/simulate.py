@@ -10,6 +10,8 @@ _EXAMPLES = """  shopfloor simulate --schedules 300
   shopfloor simulate --schedules 20000 --seed 1 --json
   shopfloor simulate --schedules 1 --seed 4711        one schedule; a failing one tells its shortest story"""
 
+MOST_SCHEDULES = 1_000_000
+
 
 def add(subparsers: Subparsers) -> None:
     """Its arguments."""
@@ -23,8 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when no invariant was violated, else 1."""
     from shop_stack.trials.schedules import simulate, stories
 
-    if arguments.schedules < 1:
-        raise SettingError(f"--schedules {arguments.schedules}: at least 1 is needed")
+    if not 1 <= arguments.schedules <= MOST_SCHEDULES:
+        raise SettingError(f"--schedules {arguments.schedules}: give a number from 1 to {MOST_SCHEDULES}")
+    if arguments.seed < 0:
+        raise SettingError(f"--seed {arguments.seed}: give a number from 0 on")
     report = simulate(arguments.schedules, arguments.seed, _tell if sys.stderr.isatty() else lambda *_: None)
     for story in stories(report):
         print(story, file=sys.stderr)

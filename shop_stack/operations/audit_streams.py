@@ -10,8 +10,10 @@ from shop_stack.operations.audit_columns import (
     NO_TEXTS,
     Keys,
     Mask,
+    Numbers,
     Records,
     Texts,
+    column,
     first_occurrences,
     keys,
     missing,
@@ -152,7 +154,10 @@ def handled_once(consumer: str, inbox: Texts, parked: Texts) -> Invariant:
 
 
 def subscribed_events_handled(records: Records, subscription: Subscription, excuses: Excuses = NO_EXCUSES) -> Invariant:
-    """Every event of a subscribed type below the consumer's committed position is in its inbox, or parked."""
+    """Every event of a subscribed type below the consumer's committed position is in its inbox, or parked.
+
+    One whose data the consumer could not read is there by its place in the log.
+    """
     tally = Tally("inboxes_equal_log", excuses)
     wanted = records.of_kinds(subscription.kinds)
     if subscription.since:
@@ -163,14 +168,23 @@ def subscribed_events_handled(records: Records, subscription: Subscription, excu
     tally.rows = int(wanted.sum())
     ids, subjects = records.event_id[wanted], records.subject[wanted]
     found = records.keys[wanted]
-    lost = missing(found, keys(subscription.inbox))
+    handled, waiting = keys(subscription.inbox), keys(subscription.parked)
+    lost = missing(found, handled)
+    places = keys(_places(records, np.flatnonzero(wanted)[lost]))
     kept = np.zeros(len(ids), dtype=np.bool_)
-    kept[lost] = ~missing(found[lost], keys(subscription.parked))
+    kept[lost] = ~missing(found[lost], waiting) | ~missing(places, waiting)
+    lost[lost] = missing(places, handled)
     words = f"was read by {subscription.consumer} from {records.topic} and had no effect"
     _name(tally, ids[lost & ~kept], subjects[lost & ~kept], words)
     parked = Tally("inboxes_equal_log", Excuses(parked=frozenset(map(_text, ids[kept]))))
     _name(parked, ids[kept], None, f"is parked at {subscription.consumer}")
     return merged([tally.result(), parked.result()])[0]
+
+
+def _places(records: Records, which: Numbers) -> Texts:
+    """What the inbox calls records that it could not read: topic, partition and position."""
+    where = zip(records.partition[which].tolist(), records.position[which].tolist(), strict=True)
+    return column([f"{records.topic}/{partition}/{position}" for partition, position in where])
 
 
 def unlogged(inbox: Texts, seen: Keys, since: bytes = b"") -> Texts:

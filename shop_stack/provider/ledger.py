@@ -150,6 +150,10 @@ class Ledger:
         """A callback that is not tried any more."""
         self._db.execute("DELETE FROM callbacks WHERE key = ?", (key,))
 
+    def image(self) -> bytes:
+        """All that is booked, as the bytes of a database file."""
+        return self._db.serialize()
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

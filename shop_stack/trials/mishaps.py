@@ -7,9 +7,10 @@ from functools import partial
 import msgspec
 
 from shop_stack.eventlog.interface import Record
-from shop_stack.trials.oracle import STRANGER
 from shop_stack.trials.plan import Fault
 from shop_stack.trials.shop import Shop
+
+_STRANGER = "/stranger"
 
 
 def plan_mishaps(shop: Shop) -> None:
@@ -36,7 +37,7 @@ def _strange(kind: str, key: str) -> bytes:
         {
             "specversion": "1.0",
             "id": f"strange-{kind}-{key}",
-            "source": STRANGER,
+            "source": _STRANGER,
             "type": kind,
             "subject": key,
             "time": "2026-11-02T09:00:00Z",
@@ -58,7 +59,7 @@ def _echo(shop: Shop, fault: Fault) -> None:
 def _jump(shop: Shop, fault: Fault) -> None:
     shop.world.strike(fault, f"the clocks jump by {fault.amount:g} s")
     shop.world.jumped += timedelta(seconds=fault.amount)
-    shop.dirty.update(shop.stores)
+    shop.dirty.update(dict.fromkeys(shop.stores))
     shop.plan_timers()
 
 

@@ -144,6 +144,17 @@ class Replica:
     # The subscription
 
     def _deliver(self) -> None:
+        if self._busy.get("deliver"):
+            return  # its turn waits for a moment, and looks again at its end
+        life = self.life
+        self._busy["deliver"] = 1
+        try:
+            self._deliver_turn()
+        finally:
+            if self.life == life:
+                self._busy["deliver"] = 0
+
+    def _deliver_turn(self) -> None:
         delivery = self.work.delivery
         assert delivery is not None
         if self.consumer is None:
@@ -226,4 +237,4 @@ class Replica:
             self.plan(name, self.world.jitter("again", 0.1, 1.0))
         elif more:
             self.plan(name, 0.001)
-        self.shop.dirty.add(self.service)
+        self.shop.dirty[self.service] = None

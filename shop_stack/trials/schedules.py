@@ -75,8 +75,11 @@ def _each(chunks: list[range]) -> Iterator[Part]:
         return
     processes = min(PROCESSES, os.cpu_count() or 1)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run_seeds, chunk) for chunk in chunks]):
-            yield done.result()
+        try:
+            for done in as_completed([pool.submit(run_seeds, chunk) for chunk in chunks]):
+                yield done.result()
+        finally:  # interrupted: what has not begun never does
+            pool.shutdown(cancel_futures=True)
 
 
 def run_seeds(seeds: Iterable[int]) -> Part:

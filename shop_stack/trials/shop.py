@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from random import Random
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -19,6 +20,7 @@ from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, EventHandler, Mesh, Service, ServiceContext, Transaction
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import Stack, read_stack
+from shop_stack.trials.injection import injected
 from shop_stack.trials.memory_log import MemoryLog
 from shop_stack.trials.memory_store import MemoryStore
 from shop_stack.trials.plan import PRICES, PRODUCTS, SERVICES, Plan
@@ -40,7 +42,8 @@ class Shelf:
         self.settings = Settings(home=Home(Path()), delivery_seconds=DELIVERY_SECONDS, ports={"provider": 0})
         self.stores = {name: MemoryStore(name) for name in SERVICES}
         self.sent: list[tuple[str, Record]] = []
-        self.images = {name: self._prepared(name) for name in SERVICES}
+        with injected(lambda: 0.0, Random("shelf"), _never, _never):
+            self.images = {name: self._prepared(name) for name in SERVICES}
 
     def _prepared(self, name: str) -> bytes:
         """The service's store after it has heard of the products, its outbox marked as sent long ago."""
@@ -66,6 +69,11 @@ class Shelf:
         for name, store in self.stores.items():
             store.strikes = None
             store.restore(self.images[name])
+
+
+def _never(*_: object) -> NoReturn:
+    """Nobody waits or calls while the shelf is made."""
+    raise AssertionError("the template's services neither wait nor call")
 
 
 @cache
@@ -141,9 +149,8 @@ class Shop:
         for topic, record in common.sent:
             self.log.append(topic, [record])
         self.log.weather = LogWeather(world, self._appended, self._shared)
-        self.dirty: set[str] = set()
+        self.dirty: dict[str, None] = {}  # in their order: a set's would be another in each process
         self.failing: dict[tuple[str, str], int] = {}
-        self.levels_wrong: list[str] = []
         self.effects: dict[str, list[Effect]] = {service: [] for service in SERVICES}
         self._uncommitted: list[Effect] = []
         self.carts: dict[str, str] = {}
@@ -167,10 +174,19 @@ class Shop:
         """The replicas of a service that answer."""
         return [replica for replica in self.replicas if replica.service == service and replica.answers]
 
+    def rows(self, service: str, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a service's store answers."""
+        return self.stores[service].kept().driver.execute(query, values).fetchall()
+
+    def ends(self) -> dict[str, int]:
+        """The orders by state and reason."""
+        words = "state || coalesce(' (' || reason || ')', '')"
+        return dict(self.rows("orders", f"SELECT {words}, count(*) FROM orders GROUP BY 1"))  # noqa: S608
+
     def plan_timers(self) -> None:
         """After something was committed: when is something due next?"""
         while self.dirty:
-            service = self.dirty.pop()
+            service, _ = self.dirty.popitem()
             for replica in self.replicas:
                 if replica.service == service:
                     replica.plan_timers()
@@ -195,14 +211,12 @@ class Shop:
         self._uncommitted.clear()
 
     def _committed(self, store: str, driver: sqlite3.Connection) -> None:
-        self.dirty.add(store)
+        self.dirty[store] = None
         self.effects[store] += self._uncommitted
         if self.world.acting is not None:
             self.world.acting.commits += 1
         if store == "orders" and len(self.carts) < len(self.plan.orders):
             self._name_orders(driver)
-        if store == "inventory":
-            self._look_at_levels(driver)
 
     def _name_orders(self, driver: sqlite3.Connection) -> None:
         for order_id, cart_id in driver.execute("SELECT order_id, cart_id FROM orders"):
@@ -214,13 +228,6 @@ class Shop:
     def never_rested(self) -> bool:
         """Whether something is still due, after more steps or time than any schedule needs."""
         return self.world.is_anything_due()
-
-    def _look_at_levels(self, driver: sqlite3.Connection) -> None:
-        for product, available, reserved, sold in driver.execute(
-            "SELECT product_id, available, reserved, sold FROM stock_items"
-        ):
-            if available < 0 or reserved < 0 or available + reserved + sold != PRODUCTS[product]:
-                self.levels_wrong.append(f"{product}: {available} available, {reserved} reserved, {sold} sold")
 
     def _die(self, replica: Replica, life: int, failing: tuple[str, str]) -> None:
         self.failing[failing] = 0

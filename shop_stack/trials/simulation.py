@@ -11,7 +11,7 @@ from shop_stack.eventlog.dead_letters import Choice, Replayer
 from shop_stack.trials.bank import Bank
 from shop_stack.trials.injection import injected
 from shop_stack.trials.mishaps import plan_mishaps
-from shop_stack.trials.oracle import Books, Violation, violations
+from shop_stack.trials.oracle import Violation, violations
 from shop_stack.trials.plan import FAULTS_UNTIL_S, SERVICES, Plan
 from shop_stack.trials.shop import Shop
 from shop_stack.trials.shoppers import Shopper
@@ -45,7 +45,7 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
     declined = {order.cart_id for order in plan.orders if order.declined}
     bank = Bank(shop, lambda order_id: shop.carts.get(order_id) in declined)
     shoppers = [Shopper(shop, order) for order in plan.orders]
-    with _silence(), injected(world.clock, world.chance("shop"), bank.call):
+    with _silence(), injected(world.clock, world.chance("shop"), world.wait, bank.call):
         shop.start()
         plan_mishaps(shop)
         for shopper in shoppers:
@@ -55,14 +55,14 @@ def run(plan: Plan, telling: bool = False) -> Outcome:
         world.seconds = max(world.seconds, OPERATOR_COMES_S)
         _replay(shop)
         _finish(shop)
-    books = Books(shop, bank)
-    found = violations(shop, books, shoppers)
+    found = violations(shop, bank, shoppers)
     bank.close()
+    ends = shop.ends()
     return Outcome(
         seed=plan.seed,
         violations=found,
-        ends=books.ends(),
-        orders=len(books.orders),
+        ends=ends,
+        orders=sum(ends.values()),
         deliveries=sum(replica.deliveries() for replica in shop.replicas),
         struck=dict(world.struck),
         lasted_s=world.seconds,

@@ -11,7 +11,7 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.hosting import context as hosting_context
 from shop_stack.hosting import store as hosting_store
 from shop_stack.hosting.service import Answer
-from tests.mutations.table import Patch, bug
+from tests.mutations.bugs import Patch, bug
 
 # Delivery
 

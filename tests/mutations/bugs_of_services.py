@@ -17,7 +17,7 @@ from shop_stack.services.orders import store as orders_store
 from shop_stack.services.payments import rules as payments_rules
 from shop_stack.services.payments import store as payments_store
 from shop_stack.trials.shop import shelf
-from tests.mutations.table import Patch, bug, exchange, without_timer
+from tests.mutations.bugs import Patch, bug, exchange, without_timer
 
 # Orders
 

@@ -104,6 +104,17 @@ def test_what_is_subscribed_and_committed_was_handled_or_is_parked() -> None:
     assert said(audit_streams.subscribed_events_handled(log, mine._replace(committed={}))) == ("ok", 0, 0, 3)
 
 
+def test_an_event_that_could_not_be_read_is_in_the_inbox_by_its_place() -> None:
+    log = records(event(1), event(2, "b"), event(3, "c"))
+    mine = Subscription("payments", frozenset({"shop.order.placed.v1"}), {0: 3}, column(["id-1", "id-3"]))
+    given_up = mine._replace(inbox=column(["id-1", "id-3", "shop.orders/0/1"]))
+    assert said(audit_streams.subscribed_events_handled(log, given_up)) == ("ok", 0, 0, 0)
+    parked = audit_streams.subscribed_events_handled(log, mine._replace(parked=column(["shop.orders/0/1"])))
+    assert (said(parked), parked.counter_examples) == (("explained", 0, 1, 0), ["id-2 is parked at payments"])
+    elsewhere = mine._replace(inbox=column(["id-1", "id-3", "shop.orders/1/1"]))
+    assert audit_streams.subscribed_events_handled(log, elsewhere).violations == 1
+
+
 def test_what_was_handled_is_in_the_log() -> None:
     seen = keys(column(["id-1"]))
     gone = audit_streams.unlogged(column(["id-1", "id-2", "shop.orders/0/7"]), seen)
