@@ -13,6 +13,8 @@ Numbers = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 _WORD = 8
+NO_TEXTS: Texts = np.empty(0, dtype="S1")
+NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 
@@ -91,6 +93,21 @@ class Records:
         return np.asarray(self.position < bounds[self.partition], dtype=np.bool_)
 
 
+@dataclass(frozen=True)
+class Ids:
+    """Event ids, and the keys of them, made once."""
+
+    texts: Texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """One of each id."""
+        return keys(self.texts)
+
+
 class Reading:
     """Collects the records of one topic, in order within each partition, and makes columns of them."""
 
@@ -158,8 +175,6 @@ class Reading:
 
 
 _COLUMNS = ("partition", "position", "event_id", "subject", "cause", "kind", "source", "sequence")
-NO_TEXTS: Texts = np.empty(0, dtype="S1")
-NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
 _NO_NUMBERS: Numbers = np.empty(0, dtype=np.int64)
 _EMPTY: dict[str, npt.NDArray[np.generic]] = {
     name: NO_TEXTS if name in ("event_id", "subject", "cause") else _NO_NUMBERS for name in _COLUMNS
@@ -170,13 +185,17 @@ def column(texts: Sequence[str]) -> Texts:
     """Texts as one array of UTF-8."""
     if not texts:
         return NO_TEXTS
-    width = max(1, *map(len, texts)) if len(texts) > 1 else max(1, len(texts[0]))
-    joined = "".join(texts)
-    if len(joined) != width * len(texts):
-        joined = "".join([text.ljust(width, "\0") for text in texts])
-    if joined.isascii():
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    width, joined = max(1, int(lengths.max())), "".join(texts)
+    if not joined.isascii():
+        return np.array([text.encode() for text in texts], dtype=np.bytes_)
+    if len(joined) == width * len(texts):
         return np.frombuffer(joined.encode(), dtype=f"S{width}")
-    return np.array([text.encode() for text in texts], dtype=np.bytes_)
+    if len(joined) == width * int((lengths == width).sum()):  # the others are empty
+        found: Texts = np.zeros(len(texts), dtype=f"S{width}")
+        found[lengths == width] = np.frombuffer(joined.encode(), dtype=f"S{width}")
+        return found
+    return np.frombuffer("".join([text.ljust(width, "\0") for text in texts]).encode(), dtype=f"S{width}")
 
 
 def _positions(positions: Sequence[int]) -> Numbers:
@@ -210,12 +229,14 @@ def keys(texts: Texts) -> Keys:
     Multiply-and-shift over eight bytes at a time.
     """
     width = max(_WORD, -(-texts.dtype.itemsize // _WORD) * _WORD)
-    words = np.ascontiguousarray(texts.astype(f"S{width}")).view(np.uint64).reshape(len(texts), width // _WORD)
+    words = np.ascontiguousarray(texts.astype(f"S{width}", copy=False)).view(np.uint64)
+    words = words.reshape(len(texts), width // _WORD)
     mixed = np.full(len(texts), _MIX[1], dtype=np.uint64)
     for at in range(words.shape[1]):
         word = words[:, at]
-        some = word != 0  # padding adds nothing, so that a text has one key in columns of any width
-        mixed = np.where(some, _stirred(mixed ^ word), mixed)
+        stirred = _stirred(mixed ^ word)
+        # Padding adds nothing, so that a text has one key in columns of any width.
+        mixed = stirred if word.all() else np.where(word != 0, stirred, mixed)
     return mixed
 
 
@@ -235,12 +256,13 @@ def missing(wanted: Keys, there: Keys, is_sorted: bool = False) -> Mask:
     """Which of `wanted` are not in `there` (`is_sorted`: it rises)."""
     if len(there) == 0 or len(wanted) == 0:
         return np.ones(len(wanted), dtype=np.bool_)
-    ordered = there if is_sorted else np.sort(there)
-    if len(wanted) == len(ordered) and np.array_equal(np.sort(wanted), ordered):
-        return np.zeros(len(wanted), dtype=np.bool_)
-    at = np.searchsorted(ordered, wanted)
+    ordered, order = there if is_sorted else np.sort(there), np.argsort(wanted)
+    rising = wanted[order]  # looked up in order: ten times as fast as across the whole of memory
+    at = np.searchsorted(ordered, rising)
     at[at == len(ordered)] = 0
-    return np.asarray(ordered[at] != wanted, dtype=np.bool_)
+    absent = np.empty(len(wanted), dtype=np.bool_)
+    absent[order] = ordered[at] != rising
+    return absent
 
 
 def first_occurrences(found: Keys) -> Mask:

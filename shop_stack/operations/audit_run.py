@@ -1,5 +1,6 @@
 """An audit of a whole stack: fixes how far to judge, shares the parts among processes, and reports."""
 
+import gc
 import multiprocessing
 import sqlite3
 import time
@@ -20,7 +21,7 @@ from shop_stack.operations import audit_stores as stores
 from shop_stack.operations import audit_streams
 from shop_stack.operations import audit_tasks as tasks
 from shop_stack.operations.audit import Excuses, Invariant, Report, Watermark, merged
-from shop_stack.operations.audit_columns import NO_KEYS, Reading
+from shop_stack.operations.audit_columns import NO_KEYS, Ids, Reading
 from shop_stack.operations.audit_log import LogFiles, LogRows, LogThroughInterface, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing
 from shop_stack.operations.audit_tasks import Books, Consumer, Found, Frame, Streams
@@ -154,7 +155,7 @@ def _over_all_shares(
     every = np.sort(np.concatenate([NO_KEYS, *seen]))
     handled = {name: one for share in shares for name, one in share.handled.items()}
     for name, (number, gone) in handled.items():
-        found.append(audit_streams.handled_events_are_logged(name, number, audit_streams.unlogged(gone, every)))
+        found.append(audit_streams.handled_events_are_logged(name, number, audit_streams.unlogged(Ids(gone), every)))
     return found
 
 
@@ -263,7 +264,8 @@ def _working(in_processes: bool) -> Iterator[Work]:
     if not in_processes:
         yield _Here
         return
-    with ProcessPoolExecutor(2, mp_context=_SPAWN) as pool:
+    # Millions of rows live until the end: nothing there is for the collector to find.
+    with ProcessPoolExecutor(2, mp_context=_SPAWN, initializer=gc.disable) as pool:
 
         def submit(part: Callable[..., Any], *arguments: Any) -> Future[Any]:
             return pool.submit(part, *arguments)

@@ -6,6 +6,7 @@ so that their mistakes are not its own. A table that is not there has no rows.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class _Action(msgspec.Struct):
 
 
 _promised = msgspec.json.Decoder(_Promised)
+_all_promised = msgspec.json.Decoder(list[_Promised])
 _lines = msgspec.json.Decoder(list[_Line])
 _stock_events = msgspec.json.Decoder(list[_StockEvent])
 _correlated = msgspec.json.Decoder(_Correlated)
@@ -128,8 +130,19 @@ def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]
 def read_keys(orders: sqlite3.Connection) -> Iterator[KeyRow]:
     """The idempotency keys of checkouts."""
     sql = "SELECT subject, key, status, at, answer FROM idempotency_keys WHERE method = 'POST' AND path = '/v1/orders'"
-    for subject, key, status, at, answer in _rows(orders, "idempotency_keys", sql):
-        yield KeyRow(subject, key, status, _order_promised(answer), at)
+    cursor = _rows(orders, "idempotency_keys", sql)
+    while some := list(islice(cursor, 1000)):
+        for (subject, key, status, at, _), order_id in zip(some, _promised_by([row[4] for row in some]), strict=True):
+            yield KeyRow(subject, key, status, order_id, at)
+
+
+def _promised_by(answers: Sequence[bytes]) -> list[str | None]:
+    """The order that each answer names; None where it names none or is no JSON."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        found = _all_promised.decode(b"[" + b",".join(answers) + b"]")
+        if len(found) == len(answers):
+            return [one.order_id for one in found]
+    return [_order_promised(answer) for answer in answers]
 
 
 def _order_promised(answer: bytes) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 from shop_stack.operations.audit import NO_EXCUSES, Excuses, Invariant, Tally, merged
 from shop_stack.operations.audit_columns import (
     NO_TEXTS,
+    Ids,
     Keys,
     Mask,
     Numbers,
@@ -21,6 +22,9 @@ from shop_stack.operations.audit_columns import (
 )
 
 _MOST_NAMED = 10_000  # beyond so many differences they are counted, no longer looked up in the excuses
+
+
+NO_IDS = Ids(NO_TEXTS)
 
 
 class Outgoing(NamedTuple):
@@ -40,8 +44,8 @@ class Subscription(NamedTuple):
     consumer: str
     kinds: frozenset[str]
     committed: Mapping[int, int]
-    inbox: Texts
-    parked: Texts = NO_TEXTS
+    inbox: Ids
+    parked: Ids = NO_IDS
     since: bytes = b""
 
 
@@ -142,14 +146,14 @@ def one_effect_per_event(
     return tally.result()
 
 
-def handled_once(consumer: str, inbox: Texts, parked: Texts) -> Invariant:
+def handled_once(consumer: str, inbox: Ids, parked: Ids) -> Invariant:
     """A consumer has handled each event at most once, and none that it keeps for later."""
     tally = Tally("one_effect_per_event")
     tally.rows = len(inbox)
-    found = keys(inbox)
-    _name(tally, inbox[~first_occurrences(found)], None, f"was handled twice by {consumer}")
-    both = ~missing(keys(parked), found)
-    _name(tally, parked[both], None, f"is parked at {consumer}, which has handled it")
+    again = ~first_occurrences(inbox.keys)
+    _name(tally, inbox.texts[again], None, f"was handled twice by {consumer}")
+    both = ~missing(parked.keys, inbox.keys)
+    _name(tally, parked.texts[both], None, f"is parked at {consumer}, which has handled it")
     return tally.result()
 
 
@@ -168,7 +172,7 @@ def subscribed_events_handled(records: Records, subscription: Subscription, excu
     tally.rows = int(wanted.sum())
     ids, subjects = records.event_id[wanted], records.subject[wanted]
     found = records.keys[wanted]
-    handled, waiting = keys(subscription.inbox), keys(subscription.parked)
+    handled, waiting = subscription.inbox.keys, subscription.parked.keys
     lost = missing(found, handled)
     places = keys(_places(records, np.flatnonzero(wanted)[lost]))
     kept = np.zeros(len(ids), dtype=np.bool_)
@@ -187,12 +191,12 @@ def _places(records: Records, which: Numbers) -> Texts:
     return column([f"{records.topic}/{partition}/{position}" for partition, position in where])
 
 
-def unlogged(inbox: Texts, seen: Keys, since: bytes = b"") -> Texts:
+def unlogged(inbox: Ids, seen: Keys, since: bytes = b"") -> Texts:
     """The ids of an inbox that are not among the keys (rising) of the log's events.
 
     Records that are no events went into it by their place in the log, and are left out as are ids below `since`.
     """
-    ids = inbox[missing(keys(inbox), seen, is_sorted=True)]
+    ids = inbox.texts[missing(inbox.keys, seen, is_sorted=True)]
     return ids[(ids >= since) & np.array([b"/" not in one for one in ids.tolist()], dtype=np.bool_)]
 
 

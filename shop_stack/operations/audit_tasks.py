@@ -23,7 +23,7 @@ from shop_stack.moments import moment
 from shop_stack.operations import audit, audit_erasure, audit_operators, audit_stock, audit_streams
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations.audit import Excuses, Invariant, Watermark
-from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, keys
+from shop_stack.operations.audit_columns import NO_KEYS, Ids, Keys, Records, Texts, keys
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_log import LogRows, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing, Subscription
@@ -179,8 +179,8 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
 
 class _Inbox(NamedTuple):
     consumer: Consumer
-    ids: Texts
-    parked: Texts
+    ids: Ids
+    parked: Ids
     since: bytes
     logged_since: bytes
 
@@ -194,7 +194,7 @@ class _Inbox(NamedTuple):
 def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
     ids, parked = stores.read_inbox(store, consumer.name), stores.read_parked(store, consumer.name)[0]
     logged = consumer.kept - 2 * _MARGIN if consumer.kept is not None else None  # the log forgets before the inbox
-    return _Inbox(consumer, ids, parked, _since(frame, consumer.kept), _since(frame, logged))
+    return _Inbox(consumer, Ids(ids), Ids(parked), _since(frame, consumer.kept), _since(frame, logged))
 
 
 def _handled(books: Books, *names: Iterable[str]) -> Keys:
