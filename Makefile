@@ -26,6 +26,8 @@ test: env
 	$(BIN)/pytest -n 2 --dist loadgroup tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
 
+soak: SHELL := /bin/bash
+soak: .SHELLFLAGS := -o pipefail -c
 soak: env
 	mkdir -p $(SOAK)
 	$(BIN)/shopfloor simulate --schedules 20000 --seed 1 --json | tee $(SOAK)/simulation.json

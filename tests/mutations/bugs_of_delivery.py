@@ -65,6 +65,14 @@ def no_dead_letters(patch: Patch) -> None:
     patch.setattr(delivery.Delivery, "_stop_aggregate", wait_on)
 
 
+@bug("a record that keeps failing is dropped: nobody hears of it")
+def failures_dropped(patch: Patch) -> None:
+    def drop(self: Any, aggregate: Any, waiting: Any) -> None:
+        del self._waiting[aggregate]
+
+    patch.setattr(delivery.Delivery, "_stop_aggregate", drop)
+
+
 @bug("parking is lost: later events overtake a parked one")
 def parking_lost(patch: Patch) -> None:
     patch.setattr(inbox, "any_stopped", lambda driver: False)
