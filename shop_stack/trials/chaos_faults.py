@@ -23,6 +23,7 @@ from shop_stack.trials.stand import Stand
 
 BROKER_AWAY_S = 30.0
 HANGS_S = 12.0
+SLOW_S, SLOW_STOPPED_S, SLOW_RUNS_S = 10.0, 0.4, 0.1
 DISK_FULL_S = 5.0
 SMALL_DISK = 4 << 30
 _GROUPS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
@@ -135,6 +136,21 @@ def _hang(stand: Stand, chance: random.Random) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
+def _slow_consumer(stand: Stand, chance: random.Random) -> None:
+    """A consumer gets a fifth of its time: it falls behind, stays in its group and keeps its lease."""
+    pids = stand.pids(stand.runtime.observe(), ("orders", "inventory", "payments", "shipping", "analytics"))
+    pid, ends = pids[chance.choice(sorted(pids))], time.monotonic() + SLOW_S
+    with suppress(ProcessLookupError):
+        try:
+            while time.monotonic() < ends:
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(SLOW_STOPPED_S)  # the fault itself: stopped most of the time
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(SLOW_RUNS_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
 def _repeat_records(stand: Stand, chance: random.Random) -> None:
     """Old records come again, as a relay sends them whose marks were lost; half of them with an unknown field more."""
     with open_log(stand.settings) as log:
@@ -242,6 +258,7 @@ FAULTS: dict[str, Fault] = {
         Fault("rolling-restart", "every group restarted by SIGTERM, one after another", _rolling_restart),
         Fault("scale-1-4-1", "a service scaled to four and back", _scale),
         Fault("hang", "a replica hangs for longer than its lease", _hang),
+        Fault("slow-consumer", "a consumer gets a fifth of its time for ten seconds", _slow_consumer),
         Fault("repeats", "records come again, some with fields of a newer version", _repeat_records),
         Fault("poison", "records that nobody can handle, one of them on an order", _poison),
         Fault("lost-answers", "the provider's answers are lost, its callbacks doubled", _lose_answers),
