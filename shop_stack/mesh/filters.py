@@ -12,6 +12,7 @@ ROLE_HEADER = "x-role"
 JWT = "envoy.filters.http.jwt_authn"
 RBAC = "envoy.filters.http.rbac"
 _CALLERS_KEPT = 20_000
+_TOKENS_KEPT = 2_000
 
 
 def typed(message: str, **fields: Any) -> Json:
@@ -79,6 +80,8 @@ def _provider(issuer: Issuer, key_set: str) -> Json:
         "forward": issuer == "operators",
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "require_expiration": True,
+        # A shopper asks again and again with one token: its signature is checked once, its expiry each time.
+        "jwt_cache_config": {"jwt_cache_size": _TOKENS_KEPT},
         "payload_in_metadata": "claims",
         "claim_to_headers": [
             {"header_name": SUBJECT_HEADER, "claim_name": "sub"},

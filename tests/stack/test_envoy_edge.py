@@ -80,6 +80,12 @@ def test_an_expired_and_a_tampered_token_are_refused(edge: Gateway) -> None:
     assert edge.get("/v1/orders/o-1", good).status_code == 200
 
 
+def test_a_token_that_was_good_and_is_kept_is_refused_once_it_has_expired(edge: Gateway) -> None:
+    ends_soon = edge.token("shoppers", "guest", lifetime_s=-643)  # it ended 57 s ago; clocks may differ by a minute
+    assert [edge.get("/v1/orders/o-1", ends_soon).status_code for _ in range(2)] == [200, 200]
+    until(lambda: edge.get("/v1/orders/o-1", ends_soon).status_code == 401)
+
+
 def test_identity_comes_from_the_token_and_never_from_outside(edge: Gateway) -> None:
     forged = {"x_subject": "admin", "x_role": "admin"}
     public = edge.get("/v1/products", None, **forged).json()["headers"]
