@@ -84,16 +84,16 @@ def _nothing_yet(audited: Audited, width: int) -> list[Line]:
 
 
 def _facts(report: "Report", made_at: datetime, now: datetime, width: int) -> Line:
-    """How much was judged up to when, and how old the audit is; 78 characters with 10,000,000 records."""
+    """How much was judged up to when, and how old the audit is; within 78 characters for 100,000 orders."""
     behind = made_at - report.watermark - timedelta(seconds=report.seconds)
     late = f" ({f.span(behind.total_seconds())} behind)" if behind > BEHIND else ""
     old = now - made_at > OLD
     clock = f" {f.clock(made_at)}," if width >= WIDE else ""
-    ago = f.span((now - made_at).total_seconds())
+    ago, took = f.span((now - made_at).total_seconds()), f.milliseconds(report.seconds * 1000)
     return (
         Span(f"{report.orders:,} orders, {report.records:,} records up to {f.zoned(report.watermark)}"),
         Span(late, "warn"),
-        Span(f"{'; OLD' if old else ''}, audited{clock} {ago} ago in {report.seconds:.1f} s", "warn" if old else "dim"),
+        Span(f"{'; OLD' if old else ''}, audited{clock} {ago} ago in {took}", "warn" if old else "dim"),
     )
 
 
@@ -103,7 +103,7 @@ def _judged(report: "Report") -> Line:
     if report.strict:
         return words("strict: what is on its way counts as broken; for a shop at rest (r: not so)", "warn")
     if moving:
-        return words(f"{moving:,} in flight: younger than that or on its way, not broken (s: it counts so)", "dim")
+        return words(f"{moving:,} in flight: younger than that or on its way, not broken (s: counts so)", "dim")
     if report.quiet:
         return words("quiet: nothing was on its way, so everything was judged (s: judges strictly)", "dim")
     return words("not quiet: what is younger than that was not judged (s: judges strictly)", "dim")
@@ -113,7 +113,7 @@ def under_way(audited: Audited, now: datetime, width: int) -> list[Line]:
     """That an audit runs, since when, and how long the last one took; or that none came; nothing when all is well."""
     if audited.since is not None:
         kind = "a strict audit" if audited.strictly else "an audit"
-        took = f"; the last took {audited.report.seconds:.1f} s" if audited.report else ""
+        took = f"; the last took {f.milliseconds(audited.report.seconds * 1000)}" if audited.report else ""
         waited = f.span((now - audited.since).total_seconds())
         begun = f"{kind} {'waits' if audited.waits else 'runs'} since {f.zoned(audited.since)}, {waited}"
         return folded(begun + (f": {safe(audited.waits)}" if audited.waits else took), width, 2, "warn")
@@ -174,12 +174,16 @@ def _told(found: "Invariant") -> str:
     return short(found.counter_examples[0]) if found.counter_examples else safe(found.because)
 
 
-def explain(found: "Invariant", width: int) -> list[Line]:
-    """The chosen one in four lines: its name and counts, what it means, and what was found."""
+def explain(found: "Invariant", width: int, height: int) -> list[Line]:
+    """The chosen one in four lines or as many as there are: name and counts, what it means, what was found."""
     word, tone = _STATUS[found.status]
-    first: Line = (Span(f"{word} ", tone), Span(safe(found.name), "strong"), Span(f": {_checked(found)}", "dim"))
+    checked = Span(f": {_checked(found)} checked", "dim")
+    first: Line = (Span(f"{word} ", tone), Span(safe(found.name), "strong"), checked)
     lines = [first, *folded(meaning_of(found.name).sentence, width, 2)]
-    if found.counter_examples:
+    if len(found.counter_examples) > 1 and height > len(lines) + 2:
+        lines += [words("Enter shows what to do about", tone)]
+        lines += [words(safe(one)) for one in found.counter_examples[: height - len(lines)]]
+    elif found.counter_examples:
         lines.append(words("Enter shows " + _examples(found), tone))
     elif found.because:
         lines += folded(safe(found.because), width, 2, tone if found.status == "skipped" else "dim")
@@ -196,7 +200,7 @@ def _examples(found: "Invariant") -> str:
 def _checked(found: "Invariant") -> str:
     counts = ((found.violations, "broken"), (found.explained, "explained"), (found.in_flight, "in flight"))
     told = [f"{number:,} {word}" for number, word in counts if number]
-    return ", ".join([f"{found.rows_checked:,} rows checked", *told])
+    return ", ".join([*told, f"{found.rows_checked:,} row{'' if found.rows_checked == 1 else 's'}"])
 
 
 def finding_title(found: "Invariant") -> Line:
@@ -265,7 +269,10 @@ def news(audited: Audited) -> tuple[str, Tone] | None:
     """What to tell on the floor of an audit that ended while nobody looked at it."""
     if audited.trouble:
         return f"no audit: {safe(audited.trouble)}", "bad"
-    return verdict(audited.report) if audited.report else None
+    if audited.report is None:
+        return None
+    sentence, tone = verdict(audited.report)
+    return f"{'judged strictly: ' if audited.report.strict else ''}{sentence}; b shows it", tone
 
 
 def find(report: "Report | None", name: str | None) -> "Invariant | None":

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from shop_stack.operations.audit import Invariant
 
 
+TALL = 40  # lines from which every invariant and ten counter-examples have room
+
+
 class AuditScreen(Screen[None]):
     """Asks for an audit when there is none yet; the auditor is the floor's, so that leaving loses nothing."""
 
@@ -29,6 +32,7 @@ class AuditScreen(Screen[None]):
         super().__init__()
         self._floor = floor
         self._auditor = auditor
+        self._shown_at = auditor.audited.made_at
 
     def compose(self) -> ComposeResult:
         """Verdict, list, details, the audit under way, keys."""
@@ -77,15 +81,19 @@ class AuditScreen(Screen[None]):
         said = self.query_one("#letters-said", Lines)
         said.show(*(lines := audit.under_way(audited, now, width)))
         said.styles.height, said.display = max(1, len(lines)), bool(lines)
+        if audited.made_at != self._shown_at:
+            self._shown_at = audited.made_at
+            self.query_one("#steps", LineList).action_first()
         self._paint_details()
 
     def _paint_details(self) -> None:
-        found = self.chosen
-        self.query_one("#details", Lines).show(*audit.explain(found, self.size.width - 2) if found else ())
+        found, details = self.chosen, self.query_one("#details", Lines)
+        details.show(*audit.explain(found, self.size.width - 2, details.size.height) if found else ())
 
     def on_resize(self) -> None:
-        """Another width, other columns."""
-        self.paint()
+        """Another size: other columns, and more of the details."""
+        self.set_class(self.size.height >= TALL, "-tall")
+        self.call_after_refresh(self.paint)
 
     def on_screen_resume(self) -> None:
         """Back in sight."""
