@@ -9,7 +9,7 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Scope = Literal["list", "floor", "letters"]
+Scope = Literal["list", "floor", "letters", "books", "finding"]
 NEEDED_ROLE = "operator"
 
 
@@ -38,6 +38,10 @@ ACTIONS: tuple[Action, ...] = (
            dangerous=True),
     Action("journey", "o", "x, o", "", "a dead letter's order: its journey", scope="letters"),
     Action("order", "o", "o", "order", "an order's journey by its id, or by the end of a listed one"),
+    Action("audit", "b", "b", "books", "the books: an audit of orders, money, stock, log and analytics"),
+    Action("again", "r", "b, r", "", "the books: audit them again", scope="books"),
+    Action("strict", "s", "b, s", "", "the books of a shop at rest: what is on its way is broken", scope="books"),
+    Action("journey", "o", "b, o", "", "a counter-example's order: its journey", scope="finding"),
     Action("filter", "slash", "/", "filter", "filter events or logs: words that must occur, -word that must not"),
     Action("pause", "space,p", "space", "pause", "hold the events still; what comes meanwhile is kept"),
     Action("zoom", "z", "z", "zoom", "give the lower pane the whole screen, or back"),

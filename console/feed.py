@@ -133,6 +133,18 @@ class Feed:
         """Run `work` with a client on the feed's thread, then `take` its answer or error on the screens' thread."""
         self._asked.put((work, take))
 
+    def ask_at_length(
+        self, work: "Callable[[OperationsClient], T]", take: "Callable[[T | ShopfloorError], None]"
+    ) -> None:
+        """As `ask`, for what takes long: on a thread of its own, so that nothing else waits for it."""
+
+        def answer() -> None:
+            asked, client = self._work(work, None)
+            _close(client)
+            self._post(Answered(take, asked))
+
+        threading.Thread(target=answer, name="console_at_length", daemon=True).start()
+
     def _post(self, message: Message) -> None:
         if not self._leave.is_set():
             self._post_to(message)
@@ -219,19 +231,25 @@ class Feed:
         client: OperationsClient | None = None
         while (asked := self._asked.get()) is not None:
             work, take = asked
-            try:
-                client = client or self._connect()
-                answer = shown_in(self._zone or UTC, work(client))
-            except ShopfloorError as error:
-                answer = error
-                if isinstance(error, NotRunning):
-                    _close(client)
-                    client = None
-            except Exception as error:  # noqa: BLE001 - the feed's boundary: the screen that asked says it
-                _close(client)
-                answer, client = ShopfloorError(_words(error)), None
+            answer, client = self._work(work, client)
             self._post(Answered(take, answer))
         _close(client)
+
+    def _work(
+        self, work: "Callable[[OperationsClient], Any]", client: "OperationsClient | None"
+    ) -> "tuple[Any, OperationsClient | None]":
+        """The answer or error, and the client for the next question; None after a failure of the connection."""
+        try:
+            client = client or self._connect()
+            return shown_in(self._zone or UTC, work(client)), client
+        except ShopfloorError as error:
+            if not isinstance(error, NotRunning):
+                return error, client
+            _close(client)
+            return error, None
+        except Exception as error:  # noqa: BLE001 - the feed's boundary: the screen that asked says it
+            _close(client)
+            return ShopfloorError(_words(error)), None
 
 
 def _close(client: "OperationsClient | None") -> None:

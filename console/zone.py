@@ -16,6 +16,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "TailEvent": ("at",),
     "Journey": ("placed_at", "steps"),
     "JourneyStep": ("at",),
+    "Report": ("watermark",),
 }
 
 

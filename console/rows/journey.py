@@ -25,14 +25,15 @@ def title(journey: "Journey", currency: str) -> Line:
     return (
         Span(f"order {safe(journey.order_id)} ", "strong"),
         Span(f"{safe(journey.state)} ", "bad" if journey.state in ("rejected", "cancelled") else "ok"),
-        Span(f"{total}{placed}, {len(journey.steps)} events in {took}", "dim"),
+        Span(f"{total} in {took}, {len(journey.steps)} events{placed}", "dim"),
     )
 
 
 def heading(width: int) -> Line:
     """The waterfall's first line; its scale is logarithmic, since a delivery takes 1,000 times a payment."""
     left = f"{fit('EVENT (under its cause)', _NAME)} {fit('SERVICE', 12)} {'AFTER':>7} {'TOOK':>7}  "
-    return (Span(fit(left + "cause ▸ event (logarithmic)", width), "head"),)
+    scale = "cause ▸ event (logarithmic)" if width >= len(left) + 27 else "cause▸event log"
+    return (Span(fit(left + scale, width), "head"),)
 
 
 def waterfall(journey: "Journey", width: int) -> list[Row]:

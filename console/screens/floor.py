@@ -14,6 +14,7 @@ from console.text import safe
 from console.widgets.line_list import LineList
 
 if TYPE_CHECKING:
+    from console.auditor import Auditor
     from shop_stack.operations.model import IncidentView, Journey, ServiceView, TailEvent
 
 LOGS_EVERY = 4  # ticks of half a second
@@ -26,6 +27,7 @@ class Floor(FloorView):
     BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings("floor")]
     _filters_logs = False
     _taking_over = ""
+    _auditor: "Auditor | None" = None
 
     def tick(self) -> None:
         """What the view does, and every 2 s the logs while they can be seen."""
@@ -69,6 +71,31 @@ class Floor(FloorView):
         chosen = self.chosen_incident if self.focused is self.pane_list("parts") else None
         service = chosen.service if chosen else self.services.selected or ""
         self.app.push_screen((ReadOnlyDeadLetters if self.READ_ONLY else DeadLetters)(self, service))
+
+    def action_audit(self) -> None:
+        """The books as last audited; the first time they are audited."""
+        from console.screens.audit import AuditScreen
+
+        self.app.push_screen(AuditScreen(self, self.auditor()))
+
+    def auditor(self) -> "Auditor":
+        """The one of this console."""
+        if self._auditor is None:
+            from console.auditor import Auditor
+
+            self._auditor = Auditor(self.feed, self.now, self._audited)
+        return self._auditor
+
+    def _audited(self) -> None:
+        """An audit has ended: the screen of it shows it, or else the floor tells it."""
+        from console.rows.audit import news
+        from console.screens.audit import AuditScreen
+
+        shown = [screen for screen in self.app.screen_stack if isinstance(screen, AuditScreen)]
+        for screen in shown:
+            screen.paint()
+        if not shown and self._auditor:
+            self._tell(news(self._auditor.audited))
 
     def action_order(self) -> None:
         """Ask for an order's id, and show its journey."""

@@ -44,9 +44,13 @@ class Help(Screen[None]):
     def on_mount(self) -> None:
         """Fill it."""
         mode = " (read-only: nothing here changes the stack)" if self._read_only else ""
-        self.query_one("#journey-title", Lines).show(words(f"Keys{mode}", "strong"))
-        self.query_one("#journey-keys", Lines).show((Span("Esc", "key", "leave"), Span(" back", "dim", "leave")))
-        rows = [Row(a.name, help_line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
+        self.query_one("#journey-title", Lines).show(words(f"Keys, and below them the signs{mode}", "strong"))
+        keys: Line = (
+            Span("↑ ↓ PgDn", "key"), Span(" more   ", "dim"),
+            Span("Esc", "key", "leave"), Span(" back", "dim", "leave"),
+        )  # fmt: skip
+        self.query_one("#journey-keys", Lines).show(keys)
+        rows = [Row(f"{a.scope}/{a.name}", help_line(a.shown, a.help, a.dangerous)) for a in offered(self._read_only)]
         rows.append(Row("head:signs", words("Signs", "strong")))
         rows += [Row(sign, help_line(sign, meaning, False)) for sign, meaning in SIGNS]
         rows.append(

@@ -46,8 +46,12 @@ class OrderDialog(ModalScreen["Journey | None"]):
             Span("Esc", "key", "leave"), Span(" back", "dim", "leave"),
         )  # fmt: skip
         self.query_one("#dialog-keys", Lines).show(keys)
-        self._say("the 8 characters that an event's line shows will do, while that event is listed", "dim")
         self.query_one("#order", Input).focus()
+        self.call_after_refresh(self._hint)
+
+    def _hint(self) -> None:
+        if not self._asked:
+            self._say("the 8 characters that an event's line shows will do, while that event is listed", "dim")
 
     def _say(self, text: str, tone: Tone) -> None:
         said = self.query_one("#order-said", Lines)

@@ -34,13 +34,14 @@ class RestartDialog(ActionDialog):
         moves = self._service.moves_with
         with_it = f"It restarts {', '.join(map(safe, moves))} too (one process group)." if moves else ""
         self.query_one("#effect", Lines).show(
-            words("Each new replica is ready before the old one leaves: no request should fail."),
+            words("A new replica is ready before the old leaves: no request should fail."),
             words(with_it, "warn"),
         )
 
     def _choice(self) -> Line:
         name = self._choices[self._chosen]
-        every = f"all {len(self._service.replicas)} replicas, one after another"
+        number = len(self._service.replicas)
+        every = f"all {number} replicas, one after another" if number != 1 else "its one replica"
         return (
             Span("Restart  ", "dim"),
             Span("[−]", "key", "fewer"),

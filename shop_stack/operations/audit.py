@@ -308,8 +308,8 @@ def money_sums_agree(
         paid += amount if state == "captured" else 0
         taken += account.captured_minor - account.refunded_minor if account is not None else 0
     if not ordered == paid == taken:
-        words = f"of orders cost {ordered}, payments captured {paid}, the provider took {taken} (minor units)"
-        tally.difference(f"{tally.rows}", words)
+        words = f"cost {ordered}, payments captured {paid}, the provider took {taken} (minor units)"
+        tally.difference(f"{tally.rows} orders", words)
     return tally.result()
 
 

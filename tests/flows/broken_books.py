@@ -157,9 +157,12 @@ def handled_twice(home: Home) -> None:
 
 BREAKS: dict[Break, dict[str, str]] = {
     double_capture: {"captured_at_most_once": "ORDER was captured 2 times"},
-    money_kept: {"money_equals_orders": "REFUSED is rejected and the provider keeps 500", "money_sums_agree": "200 of"},
+    money_kept: {
+        "money_equals_orders": "REFUSED is rejected and the provider keeps 500",
+        "money_sums_agree": "200 orders cost",
+    },
     money_held: {"failures_leave_nothing": "REFUSED is rejected and the provider still holds 500"},
-    unpaid: {"money_sums_agree": "200 of orders cost"},
+    unpaid: {"money_sums_agree": "200 orders cost"},
     stuck: {"orders_reach_an_end": "ORDER is still shipped"},
     two_keys: {"one_key_one_order": "ORDER was answered to 2 keys: key-0, key-0-2"},
     lost_order: {

@@ -17,6 +17,7 @@ from analytics import questions_api
 from analytics.ingest import Ingest
 from analytics.questions_api import Desk, make_app
 from analytics.warehouse import Warehouse
+from console.rows.invariants import MEANINGS
 from shop_stack.__main__ import main
 from shop_stack.access import Verifier, prepare_keys
 from shop_stack.errors import ActionRefused, NotRunning
@@ -91,6 +92,10 @@ def test_whole_books_are_ok_and_every_row_was_looked_at(home: Home) -> None:
     topics = ("shop.orders", "shop.inventory", "shop.payments", "shop.shipping", "shop.catalog")
     counted = [next(look(topic_file(home, topic), "SELECT count(*) FROM records"))[0] for topic in topics]
     assert report.records == sum(int(str(number)) for number in counted)
+
+
+def test_the_console_has_plain_words_for_every_invariant(home: Home) -> None:
+    assert set(MEANINGS) == set(named(audited(home)))
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.__name__)

@@ -36,6 +36,7 @@ from shop_stack.operations.model import (
 from shop_stack.settings import Endpoints
 from shop_stack.stack import read_stack
 from tests.screens import fake_dead_letters
+from tests.screens.fake_audits import ORDER, Audits
 
 EXPLOIT = "[@click=app.scale('orders',0)]Jane[/]\x1b[31m\u202egnp.exe\x07"
 
@@ -108,6 +109,7 @@ class State:
     events: list[TailEvent] = field(default_factory=list)
     letters: list[DeadLetterView] = field(default_factory=list)
     cured: bool = True
+    audits: Audits = field(default_factory=Audits)
     logs: list[str] = field(default_factory=lambda: [f"orders-1 line {i}" for i in range(40)])
     refuse: str = ""
     rests_s: float = 0.0
@@ -258,6 +260,8 @@ def _handler(state: State) -> type[BaseHTTPRequestHandler]:
             query = {k: v[0] for k, v in parse_qs(split.query).items()}
             if split.path == "/ops/v1/events":
                 return self._stream()
+            if split.path == "/ops/v1/audit":
+                return self._answer(*state.audits.answer(strict=query.get("strict") == "true"))
             with state.lock:
                 self._answer(*_get(state, split.path, query))
 
@@ -326,7 +330,7 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
     if parts[3] == "actions":
         return 200, next(action for action in state.actions if action.action_id == parts[4])
     if parts[3] == "orders":
-        known = "order" in parts[4]
+        known = "order" in parts[4] or parts[4] == ORDER
         return (200, journey(parts[4])) if known else _problem(404, f"no order is called {parts[4]}")
     view = next((s for s in state.services if s.name == parts[4]), None)
     if view is None:

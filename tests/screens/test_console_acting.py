@@ -121,7 +121,7 @@ async def test_restart_asks_which_replica_and_why(fake: FakeOperations, state: S
     async with console(fake.home) as (app, pilot):
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, RestartDialog))
-        await until(pilot, says(app, "one after another"))
+        await until(pilot, says(app, "its one replica", "no request should fail."))
         await pilot.press("down")
         await until(pilot, says(app, "payments-1", "pid 4242"))
         await pilot.press("tab", *"leak")

@@ -101,7 +101,7 @@ def test_the_three_sums_are_one_but_for_what_is_open_or_explained() -> None:
     assert said(audit.money_sums_agree(orders, accounts, paid, NONE)) == ("ok", 0, 0, 1)
     wrong = {**paid, "a": ("authorised", 500)}
     assert audit.money_sums_agree(orders, accounts, wrong, NONE).counter_examples == [
-        "2 of orders cost 500, payments captured 0, the provider took 500 (minor units)"
+        "2 orders cost 500, payments captured 0, the provider took 500 (minor units)"
     ]
     assert audit.money_sums_agree(orders, accounts, wrong, PARKED).status == "ok"
 

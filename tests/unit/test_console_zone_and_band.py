@@ -11,6 +11,7 @@ import pytest
 from console.rows import figures, incidents, plain, services, stack
 from console.zone import PLACES, shown_in, zone_called
 from shop_stack.operations import model
+from shop_stack.operations.audit import Report
 from tests.screens.fake_operations import State, journey, service, tail_event
 
 pytestmark = pytest.mark.pure
@@ -45,6 +46,7 @@ def test_no_time_of_the_model_is_left_in_another_zone() -> None:
         hints = get_type_hints(getattr(model, name))
         timed = {field for field, hint in hints.items() if hint is datetime or datetime in get_args(hint)}
         assert timed <= set(PLACES[name]), name
+    assert {field for field, hint in get_type_hints(Report).items() if hint is datetime} <= set(PLACES["Report"])
 
 
 @pytest.mark.parametrize(
