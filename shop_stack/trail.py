@@ -8,6 +8,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_type_hints
 
@@ -130,15 +131,21 @@ def _used(name: str, folder: str, who: str, root: Path, made: bool) -> Iterator[
 def _uses(name: str, who: str, files: Iterable[Path], root: Path, made: bool) -> Iterator[Place]:
     """The first line of each file that makes what has that name, or that asks whether an event is one."""
     for path in files:
-        text = path.read_text()
-        lines = [line for line, makes in _named(name, ast.parse(text)) if makes == made] if name in text else []
+        lines = [line for line, makes in _named(name, _code(path)) if makes == made]
         if lines:
             yield Place(who, path.relative_to(root).as_posix(), min(lines))
 
 
-def _named(name: str, tree: ast.AST) -> Iterator[tuple[int, bool]]:
+@cache
+def _code(path: Path) -> tuple[ast.AST, ...]:
+    """The calls, names, attributes and constants of a module."""
+    wanted = (ast.Call, ast.Name, ast.Attribute, ast.Constant)
+    return tuple(node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, wanted))
+
+
+def _named(name: str, nodes: Iterable[ast.AST]) -> Iterator[tuple[int, bool]]:
     """(line, whether it is made there): a call makes it; `isinstance` and its `type` ask. A type hint does neither."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and _is(node.func, name):
             yield node.lineno, True
         elif isinstance(node, ast.Call) and _is(node.func, "isinstance"):
@@ -171,14 +178,14 @@ def _screens(name: str, questions: set[str], root: Path) -> Iterator[Place]:
     """The modules of the screens that ask one of these questions, or know the event by its name."""
     for room in SCREENS:
         for path in sorted((root / room).rglob("*.py")):
-            found = list(_asked(ast.parse(path.read_text()), name, questions))
+            found = list(_asked(_code(path), name, questions))
             for asked in dict.fromkeys(what for what, _ in found):
                 first = min(line for what, line in found if what == asked)
                 yield Place(f"{room} asks {asked}" if asked else room, path.relative_to(root).as_posix(), first)
 
 
-def _asked(tree: ast.AST, name: str, questions: set[str]) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(tree):
+def _asked(nodes: Iterable[ast.AST], name: str, questions: set[str]) -> Iterator[tuple[str, int]]:
+    for node in nodes:
         if isinstance(node, ast.Constant) and node.value in questions:
             yield str(node.value), node.lineno
         elif _is(node, name):
