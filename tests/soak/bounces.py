@@ -6,6 +6,7 @@ times over. Afterwards the audit must be clean: nothing lost, nothing doubled.
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from shop_stack.eventlog.opening import open_log
 from shop_stack.settings import Home
+from shop_stack.trials.chaos_faults import FAULTS
 from shop_stack.trials.stand import Stand, prepared
 
 _ORDERS_PER_S = 25
@@ -31,11 +33,19 @@ def bounce(stand: Stand, times: int) -> int:
         for name in sorted(stand.pids(stand.runtime.observe())):
             now = stand.pids(stand.runtime.observe())
             if name in now:
-                stand.kill(now[name])
+                _kill(stand, name, now[name])
                 kills += 1
                 if stand.back_to_normal(60.0) is None:
                     raise SystemExit(f"not back to normal within a minute after the death of {name}")
     return kills
+
+
+def _kill(stand: Stand, name: str, pid: int) -> None:
+    """kill -9; nobody starts a supervisor anew but an operator's `up`."""
+    if name == "supervisor":
+        FAULTS["kill-supervisor"].inflict(stand, random.Random(0))
+    else:
+        stand.kill(pid)
 
 
 def main() -> None:
