@@ -6,10 +6,8 @@ A push runs a few examples of each; SHOPFLOOR_FUZZ_EXAMPLES=50 runs as many of e
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from analytics.questions_api import Desk, make_app
 from shop_stack.access import Signer, Verifier
@@ -27,6 +24,7 @@ from tests.analytics_stand import Stand as AnalyticsStand
 from tests.flows.shop_at_work import gaps
 from tests.flows.shop_in_process import Shop, running_shop, wait_until
 from tests.operations_stand import Stand, make_home, until
+from tests.serving import served
 
 pytestmark = pytest.mark.embedded
 EXAMPLES = int(os.environ.get("SHOPFLOOR_FUZZ_EXAMPLES", "0"))
@@ -73,19 +71,6 @@ class Apis:
             role, role, datetime.now(UTC), timedelta(hours=12)
         )
         return ["-H", f"authorization: Bearer {token}"]
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """An application behind a real HTTP server on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, ws="none", log_level="critical", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    until(lambda: server.started)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
 
 
 @pytest.fixture(scope="module")
