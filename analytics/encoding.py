@@ -94,11 +94,16 @@ def _rows(types: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple
 
 
 def _column(kind: str, column: pa.Array) -> list[Any]:
-    try:
-        values = column.to_pylist()
-    except (ValueError, OverflowError, pa.ArrowException):  # a time that Python has no date for
-        values = column.cast(pa.string()).to_pylist()
+    values = [_read(scalar) for scalar in column]
     return [_document(value) for value in values] if kind == "JSON" else [_plain(value) for value in values]
+
+
+def _read(scalar: pa.Scalar) -> Any:
+    """The value; as its number with its type when it is a time that Python has no date for, such as infinity."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return f"{getattr(scalar, 'value', 'unreadable')} {scalar.type}"
 
 
 def _document(text: str | None) -> Any:

@@ -66,7 +66,16 @@ def test_values_of_every_kind_are_json(shop: Asked) -> None:
     assert (row["n"], row["nan"], row["d"]) == (None, None, "1.50")
     assert row["huge"] == "170141183460469231731687303715884105727"
     assert (row["list"], row["struct"], row["document"]) == ([1, 2], {"a": "2026-01-02"}, {"a": [1]})
+    assert row["never"] == "9223372036854775807 timestamp[us]"
     assert (row["z"], row["t"], row["v"]) == ("2025-12-31T23:00:00Z", "10:00:00", 7)
+
+
+@pytest.mark.parametrize(
+    "value", ["340282366920938463463374607431768211455::uhugeint", "'10:00:00+01'::timetz", "['1'::bit]"]
+)
+def test_a_value_that_would_arrive_as_another_is_refused(shop: Asked, value: str) -> None:
+    assert "cast it to VARCHAR" in shop.refusal(f"select {value} as x")
+    assert shop.answer(f"select {value}::varchar as x")["rows"] != []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +175,7 @@ def test_only_as_many_run_as_may_and_the_questions_answer_meanwhile(shop: Asked)
 
 def sandboxes() -> list[psutil.Process]:
     """The processes that run statements now."""
-    return [p for p in psutil.Process().children() if "analytics.sandbox" in p.cmdline()]
+    return [p for p in psutil.Process().children() if "analytics.sandbox" in " ".join(p.cmdline())]
 
 
 def test_viewers_and_managers_may_not_and_nothing_is_started_for_them(shop: Asked) -> None:
