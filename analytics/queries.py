@@ -95,7 +95,7 @@ class Queries:
             child.wait()
             self._children.discard(child)
             for stream in (child.stdin, child.stdout):
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(OSError):
                     _open(stream).close()
 
     def _converse(self, child: subprocess.Popen[bytes], job: Job, span: Mapping[str, datetime | None]) -> bytes:
@@ -108,7 +108,9 @@ class Queries:
             sink.close()
             size = self._heard(source).size
             body = source.read(min(size, self._limits.answer_bytes + _FRAME))
-        except (BrokenPipeError, EOFError, msgspec.DecodeError):
+        except (OSError, EOFError, msgspec.DecodeError):
+            with contextlib.suppress(EOFError, msgspec.DecodeError):
+                self._heard(source)  # what it said before it stopped listening
             raise self._why_it_ended(child, job) from None
         if len(body) != size:
             raise BadStatement("the answer is too large: ask for fewer rows or columns")

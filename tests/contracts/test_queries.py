@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +17,8 @@ from analytics.questions import QUESTIONS, bind, find
 from analytics.questions_api import ARROW
 from analytics.relations import relations
 from shop_stack.access import read_token
-from tests.analytics_stand import NOW, ZONE
+from shop_stack.events import ProductViewed
+from tests.analytics_stand import NOW, ZONE, record
 from tests.query_stand import Asked, asked
 
 pytestmark = pytest.mark.embedded
@@ -150,6 +152,15 @@ def test_an_answer_is_bounded_in_bytes_and_says_so(tmp_path_factory: pytest.Temp
         assert (len(answer["rows"]), answer["truncated"]) == (9, True)
         assert "more than 5 rows" in shop.refusal("select count(*) from raw_events")
         assert shop.answer("select count(*) as n from orders_placed")["rows"] == [{"n": 3}]
+
+
+def test_copies_that_do_not_fit_are_said_to_be_too_much(tmp_path: Path) -> None:
+    with asked(tmp_path, Limits(seconds=60.0, memory_bytes=1024 * 1024)) as shop:
+        event = ProductViewed(session_id="s", product_id="p" * 1000)
+        shop.stand.log.append(event.topic.name, [record(event, NOW) for _ in range(40_000)])
+        shop.stand.catch_up()
+        assert "more memory than its 1 MiB" in shop.refusal("select max(data) from raw_events")
+        assert shop.stand.warehouse.ask("select count(*) from raw_events where repeat", {}).rows == [(0,)]
 
 
 def test_only_as_many_run_as_may_and_the_questions_answer_meanwhile(shop: Asked) -> None:
