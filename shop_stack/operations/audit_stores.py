@@ -234,17 +234,18 @@ def oldest_unpublished(store: sqlite3.Connection) -> int | None:
 def read_inbox(store: sqlite3.Connection, consumer: str) -> Texts:
     """The ids that a consumer has handled."""
     parts: list[Texts] = []
+    bound = "SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT 1 OFFSET ?"
+    ids = "SELECT count(*), CAST(group_concat(event_id, char(10)) AS BLOB) FROM inbox WHERE consumer = ?1 "
     last = ""
-    sql = (
-        "SELECT count(*), max(event_id), CAST(group_concat(event_id, char(10)) AS BLOB) FROM "
-        "(SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT ?)"
-    )
-    while True:
-        number, newest, ids = next(_rows(store, "inbox", sql, (consumer, last, _AT_ONCE)), (0, "", b""))
-        if number == 0:
-            return joined_texts(parts)
-        parts.append(split(ids, number))
-        last = newest
+    while found := next(_rows(store, "inbox", bound, (consumer, last, _AT_ONCE - 1)), None):
+        number, joined = store.execute(
+            f"{ids}AND event_id > ?2 AND event_id <= ?3", (consumer, last, *found)
+        ).fetchone()
+        parts.append(split(joined, number))
+        last = found[0]
+    number, joined = next(_rows(store, "inbox", f"{ids}AND event_id > ?2", (consumer, last)), (0, b""))
+    parts.append(split(joined, number))
+    return joined_texts(parts)
 
 
 def read_parked(store: sqlite3.Connection, consumer: str) -> tuple[Texts, set[str]]:

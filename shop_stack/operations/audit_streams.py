@@ -7,12 +7,14 @@ import numpy as np
 
 from shop_stack.operations.audit import NO_EXCUSES, Excuses, Invariant, Tally, merged
 from shop_stack.operations.audit_columns import (
+    NO_KEY,
     NO_TEXTS,
     Keys,
     Mask,
     Records,
     Texts,
     first_occurrences,
+    grouped,
     keys,
     missing,
     paired,
@@ -32,7 +34,8 @@ class Subscription(NamedTuple):
     """What one consumer does with one topic.
 
     `kinds` are the CloudEvents types it handles, `committed` its next position by partition, `inbox` the ids it has
-    handled (of all topics), `parked` those it keeps for later. Ids below `since` may have been pruned.
+    handled (of all topics), `parked` those it keeps for later. Ids below `since` may have been pruned. `handled` are
+    the inbox's keys, rising, when they are known already.
     """
 
     consumer: str
@@ -41,6 +44,7 @@ class Subscription(NamedTuple):
     inbox: Texts
     parked: Texts = NO_TEXTS
     since: bytes = b""
+    handled: Keys | None = None
 
 
 def outboxes_equal_log(
@@ -60,18 +64,21 @@ def outboxes_equal_log(
     """
     tally = Tally("outboxes_equal_log", excuses)
     mask = records.from_sources(services)
-    logged = records.keys[mask]
+    logged = np.sort(records.keys if mask.all() else records.keys[mask])
     published, pending = keys(outgoing.published), keys(outgoing.pending)
     tally.rows = len(logged) + len(published) + len(pending)
-    lost = missing(published, logged) & (outgoing.published >= since)
-    _name(tally, outgoing.published[lost], None, f"was sent to {records.topic} and is not in the log")
-    known = np.concatenate((published, pending))
-    extra = missing(logged, known) & (records.event_id[mask] >= since)
-    late = extra & ~records.below(dict(judged))[mask]
-    words = f"is in {records.topic} and in no outbox"
-    _name(tally, records.event_id[mask][extra & ~late], records.subject[mask][extra & ~late], words)
-    tally.in_flight += int(late.sum())
-    waiting = missing(pending, logged)
+    lost = missing(published, logged, is_sorted=True)
+    if lost.any():
+        lost &= outgoing.published >= since
+        _name(tally, outgoing.published[lost], None, f"was sent to {records.topic} and is not in the log")
+    known = np.sort(np.concatenate((published, pending)))
+    if missing(logged, known, is_sorted=True).any():
+        extra = mask & missing(records.keys, known, is_sorted=True) & (records.event_id >= since)
+        late = extra & ~records.below(dict(judged))
+        words = f"is in {records.topic} and in no outbox"
+        _name(tally, records.event_id[extra & ~late], records.subject[extra & ~late], words)
+        tally.in_flight += int(late.sum())
+    waiting = missing(pending, logged, is_sorted=True)
     _name(tally, outgoing.pending[waiting], None, f"waits to be sent to {records.topic}", settled=strict)
     because = ""
     if records.unreadable:
@@ -86,19 +93,18 @@ def sequences_gapless(records: Records, services: Iterable[str], excuses: Excuse
     tally = Tally("sequences_gapless", excuses)
     mask = _versioned(records, services)
     tally.rows = int(mask.sum())
-    subject = records.subject_keys[mask]
-    order = np.argsort(subject, kind="stable")
-    ordered, sequence = subject[order], records.sequence[mask][order]
+    places = np.flatnonzero(mask)
+    places = places[grouped(records.subject_keys[places])]
+    ordered, sequence = records.subject_keys[places], records.sequence[places]
     begins = np.ones(len(ordered), dtype=np.bool_)
     begins[1:] = ordered[1:] != ordered[:-1]
     before = np.zeros(len(ordered), dtype=np.int64)
     before[1:] = sequence[:-1]
     before[begins] = 0
     wrong = (sequence != before + 1) & (begins | (sequence != before))
-    subjects = records.subject[mask][order]
     for at in np.flatnonzero(wrong)[:_MOST_NAMED]:
         words = f"has version {sequence[at]} after {before[at]} in {records.topic}"
-        tally.difference(_text(subjects[at]), words)
+        tally.difference(_text(records.subject[places[at]]), words)
     return tally.result()
 
 
@@ -109,8 +115,7 @@ def one_event_per_version(records: Records, services: Iterable[str], excuses: Ex
     tally.rows = int(mask.sum())
     versions = paired(paired(records.subject_keys[mask], records.sequence[mask]), records.kind[mask])
     again = ~first_occurrences(versions)
-    for at in np.flatnonzero(again)[:_MOST_NAMED]:
-        where = np.flatnonzero(mask)[at]
+    for where in np.flatnonzero(mask)[again][:_MOST_NAMED]:
         kind, number = records.kinds[int(records.kind[where])], records.sequence[where]
         words = f"has a second {kind} of version {number}: {_text(records.event_id[where])}"
         tally.difference(_text(records.subject[where]), words)
@@ -126,9 +131,9 @@ def one_effect_per_event(
     may well have several of a type.
     """
     tally = Tally("one_effect_per_event", excuses)
-    mask = _versioned(records, services) & (records.cause != b"")
+    mask = _versioned(records, services) & (records.cause_keys != NO_KEY)
     tally.rows = int(mask.sum())
-    cause = keys(records.cause[mask])
+    cause = records.cause_keys[mask]
     effects = paired(cause ^ (records.subject_keys[mask] << np.uint64(1)), records.kind[mask])
     again = ~first_occurrences(effects)
     if again.any():
@@ -161,15 +166,17 @@ def subscribed_events_handled(records: Records, subscription: Subscription, excu
     tally.in_flight = int((wanted & ~below).sum())
     wanted &= below
     tally.rows = int(wanted.sum())
-    ids, subjects = records.event_id[wanted], records.subject[wanted]
-    found = records.keys[wanted]
-    lost = missing(found, keys(subscription.inbox))
-    kept = np.zeros(len(ids), dtype=np.bool_)
-    kept[lost] = ~missing(found[lost], keys(subscription.parked))
+    lost = np.flatnonzero(wanted)
+    handled = subscription.handled if subscription.handled is not None else np.sort(keys(subscription.inbox))
+    lost = lost[missing(records.keys[lost], handled, is_sorted=True)]
+    if not len(lost):
+        return tally.result()
+    kept = ~missing(records.keys[lost], keys(subscription.parked))
     words = f"was read by {subscription.consumer} from {records.topic} and had no effect"
-    _name(tally, ids[lost & ~kept], subjects[lost & ~kept], words)
-    parked = Tally("inboxes_equal_log", Excuses(parked=frozenset(map(_text, ids[kept]))))
-    _name(parked, ids[kept], None, f"is parked at {subscription.consumer}")
+    _name(tally, records.event_id[lost[~kept]], records.subject[lost[~kept]], words)
+    ids = records.event_id[lost[kept]]
+    parked = Tally("inboxes_equal_log", Excuses(parked=frozenset(map(_text, ids))))
+    _name(parked, ids, None, f"is parked at {subscription.consumer}")
     return merged([tally.result(), parked.result()])[0]
 
 

@@ -180,6 +180,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
 class _Inbox(NamedTuple):
     consumer: Consumer
     ids: Texts
+    keys: Keys
     parked: Texts
     since: bytes
     logged_since: bytes
@@ -187,14 +188,14 @@ class _Inbox(NamedTuple):
     def held_against(self, records: Records, frame: Frame) -> Invariant:
         """Whether it has what the log has for it."""
         kinds, committed = self.consumer.kinds[records.topic], self.consumer.committed.get(records.topic, {})
-        mine = Subscription(self.consumer.name, kinds, committed, self.ids, self.parked, self.since)
+        mine = Subscription(self.consumer.name, kinds, committed, self.ids, self.parked, self.since, self.keys)
         return audit_streams.subscribed_events_handled(records, mine, frame.excuses)
 
 
 def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
     ids, parked = stores.read_inbox(store, consumer.name), stores.read_parked(store, consumer.name)[0]
     logged = consumer.kept - 2 * _MARGIN if consumer.kept is not None else None  # the log forgets before the inbox
-    return _Inbox(consumer, ids, parked, _since(frame, consumer.kept), _since(frame, logged))
+    return _Inbox(consumer, ids, np.sort(keys(ids)), parked, _since(frame, consumer.kept), _since(frame, logged))
 
 
 def _handled(books: Books, *names: Iterable[str]) -> Keys:
