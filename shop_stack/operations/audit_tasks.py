@@ -23,9 +23,10 @@ from shop_stack.moments import moment
 from shop_stack.operations import audit, audit_erasure, audit_operators, audit_stock, audit_streams
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations.audit import Excuses, Invariant, Watermark
-from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, keys
+from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, first_occurrences, keys
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_log import LogRows, Positions, read_topic
+from shop_stack.operations.audit_orders import Marked, Plain, Screened, keys_lead_to_orders, screen, with_plain
 from shop_stack.operations.audit_streams import Outgoing, Subscription
 
 _MARGIN = timedelta(days=1)
@@ -104,38 +105,62 @@ def audit_orders(books: Books, frame: Frame) -> list[Invariant]:
     """Orders, money, parcels and requests; orders are read first, so that the others are at least as far."""
     excuses, watermark = frame.excuses, frame.watermark
     with _opened(books, ("orders", "payments", "inventory", "shipping")) as opened, closing(books.ledger()) as ledger:
-        orders = stores.read_orders(opened["orders"], watermark.at_us)
-        reservations = stores.read_reservation_states(opened["inventory"])
-        accounts, shipments = stores.read_accounts(ledger), stores.read_shipments(opened["shipping"])
-        payments = stores.read_payments(opened["payments"])
-        keys_kept_us = watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
-        forgotten = {row.customer_id for row in _erased(books)}
-        answered = stores.read_keys(opened["orders"])
-        of_keys = audit.one_key_one_order(orders.values(), answered, keys_kept_us, forgotten, excuses)
+        marked = stores.read_marked(opened, ledger)
+        seen = screen(marked, excuses) if marked is not None else Screened(Plain())
+        plain, only = seen.plain, seen.looked_at
+        orders = stores.read_orders(opened["orders"], watermark.at_us, seen.others)
+        reservations = stores.read_reservation_states(opened["inventory"], only)
+        accounts, shipments = stores.read_accounts(ledger, only), stores.read_shipments(opened["shipping"], only)
+        payments = stores.read_payments(opened["payments"], only)
         known = _with_younger(books, orders, watermark, [reservations, accounts, shipments])
+        agreed = (plain.completed + plain.failed, plain.amount)
+        reached = audit.orders_reach_an_end(
+            orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses
+        )
         return [
-            audit.orders_reach_an_end(orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses),
-            of_keys,
-            audit.captured_at_most_once(stores.read_captures(ledger), excuses),
-            audit.money_equals_orders(known, accounts, watermark, excuses),
-            audit.money_sums_agree(known, accounts, payments, excuses),
-            audit.failures_leave_nothing(known, reservations, accounts, shipments, excuses),
-            audit.completed_orders_are_whole(known, reservations, shipments, watermark, excuses),
+            with_plain(reached, agreed[0]),
+            _keys_and_orders(books, opened["orders"], marked, frame),
+            _captures(ledger, excuses),
+            with_plain(audit.money_equals_orders(known, accounts, watermark, excuses), agreed[0]),
+            audit.money_sums_agree(known, accounts, payments, excuses, agreed),
+            with_plain(audit.failures_leave_nothing(known, reservations, accounts, shipments, excuses), plain.failed),
+            with_plain(
+                audit.completed_orders_are_whole(known, reservations, shipments, watermark, excuses), plain.completed
+            ),
         ]
 
 
 _KEYS_SURELY_KEPT = timedelta(hours=23)
 
 
+def _keys_and_orders(books: Books, store: sqlite3.Connection, marked: Marked | None, frame: Frame) -> Invariant:
+    """The checkouts' keys; rows are read when not every order has one key and every key its order."""
+    kept_us = frame.watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
+    number, promised = stores.read_promised(store)
+    if marked is not None and keys_lead_to_orders(marked.orders, promised, kept_us):
+        return with_plain(audit.one_key_one_order((), (), kept_us), number)
+    orders = stores.read_orders(store, frame.watermark.at_us)
+    forgotten = {row.customer_id for row in _erased(books)}
+    return audit.one_key_one_order(orders.values(), stores.read_keys(store), kept_us, forgotten, frame.excuses)
+
+
+def _captures(ledger: sqlite3.Connection, excuses: Excuses) -> Invariant:
+    """The provider's captures; rows are read when an order has a second one."""
+    captured = stores.read_captured(ledger)
+    if captured is not None and first_occurrences(keys(captured)).all():
+        return with_plain(audit.captured_at_most_once(()), len(captured))
+    return audit.captured_at_most_once(stores.read_captures(ledger), excuses)
+
+
 def _with_younger(
     books: Books, orders: dict[str, audit.OrderRow], watermark: Watermark, others: list[Mapping[str, object]]
 ) -> dict[str, audit.OrderRow]:
     """The orders, with those that were placed while the others' books were read."""
-    if not any(other.keys() - orders.keys() for other in others):
+    strange = sorted({name for other in others for name in other.keys() - orders.keys()})
+    if not strange:
         return orders
     with _opened(books, ("orders",)) as again:
-        now = stores.read_orders(again["orders"], watermark.at_us)
-    return {**{name: row for name, row in now.items() if name not in orders}, **orders}
+        return {**stores.read_orders(again["orders"], watermark.at_us, strange), **orders}
 
 
 def audit_stock_levels(books: Books, frame: Frame) -> list[Invariant]:
