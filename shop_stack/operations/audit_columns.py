@@ -235,7 +235,8 @@ def split(joined: bytes, number: int) -> Texts:
 
 def joined_texts(parts: Sequence[Texts]) -> Texts:
     """Several columns one after another."""
-    return np.concatenate(parts) if parts else NO_TEXTS
+    some = [part for part in parts if len(part)]
+    return some[0] if len(some) == 1 else np.concatenate(some) if some else NO_TEXTS
 
 
 def keys(texts: Texts) -> Keys:

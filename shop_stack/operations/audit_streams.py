@@ -145,13 +145,17 @@ def one_effect_per_event(
     return tally.result()
 
 
-def handled_once(consumer: str, inbox: Texts, parked: Texts) -> Invariant:
-    """A consumer has handled each event at most once, and none that it keeps for later."""
+def handled_once(consumer: str, inbox: Texts, parked: Texts, handled: Keys | None = None) -> Invariant:
+    """A consumer has handled each event at most once, and none that it keeps for later.
+
+    `handled` are the inbox's keys, rising, when they are known already.
+    """
     tally = Tally("one_effect_per_event")
     tally.rows = len(inbox)
-    found = keys(inbox)
-    _name(tally, inbox[~first_occurrences(found)], None, f"was handled twice by {consumer}")
-    both = ~missing(keys(parked), found)
+    rising = handled if handled is not None else np.sort(keys(inbox))
+    if (rising[1:] == rising[:-1]).any():
+        _name(tally, inbox[~first_occurrences(keys(inbox))], None, f"was handled twice by {consumer}")
+    both = ~missing(keys(parked), rising, is_sorted=True)
     _name(tally, parked[both], None, f"is parked at {consumer}, which has handled it")
     return tally.result()
 
@@ -180,11 +184,14 @@ def subscribed_events_handled(records: Records, subscription: Subscription, excu
     return merged([tally.result(), parked.result()])[0]
 
 
-def unlogged(inbox: Texts, seen: Keys, since: bytes = b"") -> Texts:
+def unlogged(inbox: Texts, seen: Keys, since: bytes = b"", handled: Keys | None = None) -> Texts:
     """The ids of an inbox that are not among the keys (rising) of the log's events.
 
     Records that are no events went into it by their place in the log, and are left out as are ids below `since`.
+    `handled` are the inbox's keys, rising, when they are known already.
     """
+    if handled is not None and not missing(handled, seen, is_sorted=True).any():
+        return inbox[:0]
     ids = inbox[missing(keys(inbox), seen, is_sorted=True)]
     return ids[(ids >= since) & np.array([b"/" not in one for one in ids.tolist()], dtype=np.bool_)]
 

@@ -187,7 +187,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
             for topic, rows in stores.read_outbox(opened[name]).items():
                 outgoing.setdefault(topic, []).append(rows)
         inboxes = [_inbox(opened[one.name], one, frame) for one in share.consumers]
-        found = [audit_streams.handled_once(one.consumer.name, one.ids, one.parked) for one in inboxes]
+        found = [audit_streams.handled_once(one.consumer.name, one.ids, one.parked, one.keys) for one in inboxes]
         seen: list[Keys] = [NO_KEYS]
         handled = partial(_handled, books, [one.consumer.name for one in inboxes], share.stores)
         for topic in topics:
@@ -197,7 +197,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
                 found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
             found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
     every = np.sort(np.concatenate(seen))
-    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since) for one in inboxes}
+    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since, one.keys) for one in inboxes}
     counts = {one.consumer.name: (len(one.ids), gone[one.consumer.name]) for one in inboxes}
     return Found(audit.merged(found), outgoing, every, counts)
 
@@ -324,8 +324,8 @@ def open_incidents(log: LogRows) -> frozenset[str]:
 
 def together(parts: Sequence[Outgoing]) -> Outgoing:
     """The rows of several outboxes."""
-    if not parts:
-        return Outgoing()
+    if len(parts) < 2:
+        return parts[0] if parts else Outgoing()
     return Outgoing(np.concatenate([p.published for p in parts]), np.concatenate([p.pending for p in parts]))
 
 
