@@ -22,7 +22,6 @@ from shop_stack.operations.audit_home import audit_home
 from shop_stack.operations.auditing import Auditing
 from shop_stack.operations.model import ReplayRequest
 from shop_stack.runtime.desired import write_desired
-from shop_stack.services.customers import erasure
 from shop_stack.services.inventory import store as inventory
 from tests.analytics_stand import ZONE
 from tests.analytics_stand import Stand as AnalyticsStand
@@ -31,10 +30,6 @@ from tests.operations_stand import Stand, make_home, until
 
 UNLUCKY = "unlucky"
 """Inventory cannot take in a product of a name that begins so, until the spell is lifted."""
-
-_CAME_BACK = (
-    "SELECT customer_id FROM people WHERE erased_us IS NULL AND customer_id IN (SELECT customer_id FROM erasures)"
-)
 
 
 @dataclass
@@ -88,18 +83,6 @@ class Apis:
                 begun = operator.replay(wanted)
                 until(lambda: operator.action(begun.action_id or "").state != "requested", 30)
         assert self._stopped() == []
-
-    def say_goodbye(self) -> None:
-        """Erase once more who came back after an erasure: the auditor excuses the keys of those who are erased now."""
-        customers = self.shop.context("customers")
-
-        def back() -> list[str]:
-            with customers.read() as connection:
-                return [str(row[0]) for row in connection.exec_driver_sql(_CAME_BACK)]
-
-        for customer_id in back():
-            erasure.ask(customers, customer_id, erasure.THE_PERSON, "the person asked")
-        wait_until(lambda: not back(), "the erasures", 60)
 
     def audit(self) -> Report:
         """Hold the books against each other, strictly, once nothing is under way any more."""
