@@ -1,10 +1,13 @@
 """The auditor's judgements over events as columns: outboxes against log, sequences, versions, effects, inboxes."""
 
+import sqlite3
+from contextlib import closing
+
 import msgspec
 import numpy as np
 import pytest
 
-from shop_stack.operations import audit, audit_columns, audit_streams
+from shop_stack.operations import audit, audit_columns, audit_stores, audit_streams
 from shop_stack.operations.audit import Invariant
 from shop_stack.operations.audit_columns import Reading, Records, column, keys
 from shop_stack.operations.audit_streams import Outgoing, Subscription
@@ -153,3 +156,23 @@ def test_keys_and_columns_hold_for_any_text() -> None:
     assert len(np.unique(keys(many))) == 100_000
     assert audit_columns.missing(keys(narrow), keys(wide)).tolist() == [False]
     assert audit_columns.missing(keys(wide), keys(narrow)).tolist() == [False, True]
+
+
+def test_equal_keys_are_brought_together_in_their_order() -> None:
+    chance = np.random.default_rng(1)
+    some = chance.integers(0, 2**63, 300, dtype=np.uint64)
+    many = some[chance.integers(0, 300, 5000)]
+    alike = chance.integers(0, 7, 5000, dtype=np.uint64)  # all upper bits are equal
+    for found in (many, alike, many[:0], many[:1], np.full(9, 2**64 - 1, dtype=np.uint64)):
+        assert audit_columns.grouped(found).tolist() == np.argsort(found, kind="stable").tolist()
+
+
+def test_an_inbox_is_read_in_parts_and_nothing_of_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ["a", "b", "b", "b", "c", "d"]
+    with closing(sqlite3.connect(":memory:")) as store:
+        assert len(audit_stores.read_inbox(store, "orders")) == 0
+        store.execute("CREATE TABLE inbox (consumer, event_id)")
+        store.executemany("INSERT INTO inbox VALUES (?, ?)", [("orders", one) for one in ids] + [("others", "e")])
+        for at_once in range(1, 8):
+            monkeypatch.setattr(audit_stores, "_AT_ONCE", at_once)
+            assert [one.decode() for one in audit_stores.read_inbox(store, "orders").tolist()] == ids
