@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource
 
-from shop_stack.errors import LogUnavailable
+from shop_stack.errors import ForeignLog, LogUnavailable
 from shop_stack.eventlog.interface import Record
 from shop_stack.eventlog.kafka import KafkaLog
 from shop_stack.events.topics import TOPICS
@@ -53,11 +53,20 @@ def test_a_broker_that_restarts_loses_nothing_and_one_that_is_reformatted_is_ano
         found = drain([consumer], lambda found: any(r.value == b"back" for r in found), within_s=30)
         assert len({(r.partition, r.position) for r in found}) == len(found)
         assert {str(i).encode() for i in range(100)} <= {r.value for r in read_all(log, "shop.orders")}
-    broker.stop()
-    broker.format()
-    broker.start()
+        broker.stop()
+        broker.format()
+        broker.start()
+        with pytest.raises(ForeignLog, match=first_id):
+            log.ends("shop.orders")
+    for _ in range(2):
+        with pytest.raises(ForeignLog, match=f"{first_id}.* no log yet: the broker has lost its data"):
+            KafkaLog(broker.address, known=first_id)
     with KafkaLog(broker.address) as log:
         assert log.log_id != first_id
+        with KafkaLog(broker.address, known=log.log_id) as same:
+            assert same.log_id == log.log_id
+        with pytest.raises(ForeignLog, match=f"{first_id}.* there is log {log.log_id}"):
+            KafkaLog(broker.address, known=first_id)
         assert sum(log.ends("shop.orders")) == 0
         assert log.committed("readers") == {}
 
