@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,15 +55,22 @@ def _running(stand: Stand) -> Iterator[Stand]:
 
 
 def run_table(log: str, faults: Sequence[str], seeds: range, kept: Path) -> list[Run]:
-    """All of these; a stand whose books are broken is given up, and the next run gets a new one."""
+    """All of these; a stand whose books are broken is given up, its home kept, and the next run gets a new one."""
     found: list[Run] = []
     while len(found) < len(faults) * len(seeds):
         before = len(kept.read_bytes().splitlines()) if kept.exists() else 0
         with tempfile.TemporaryDirectory(prefix="shopfloor-chaos-") as folder, stand_on(log, Path(folder)) as stand:
             found = table(stand, faults, seeds, kept, _say)
+            if not _good(found[-1]):
+                aside = kept.with_name(f"home-{log}-{found[-1].fault}-{found[-1].seed}-{time.time():.0f}")
+                subprocess.run(["cp", "-r", str(stand.home.path), str(aside)], check=False)  # its sockets cannot
         if len(kept.read_bytes().splitlines()) == before and len(found) < len(faults) * len(seeds):
             raise SystemExit("no run came about; see the last one's words")
     return found
+
+
+def _good(done: Run) -> bool:
+    return done.verdict in ("ok", "skipped")
 
 
 def _say(done: Run) -> None:
@@ -99,7 +107,7 @@ def main() -> None:
         faults = [name for name in chosen.fault or FAULTS if log in FAULTS[name].logs]
         found += run_table(log, faults, range(1, chosen.seeds + 1), chosen.keep)
     print(as_table(found))
-    sys.exit(0 if all(one.verdict in ("ok", "skipped") for one in found) else 1)
+    sys.exit(0 if all(map(_good, found)) else 1)
 
 
 if __name__ == "__main__":
