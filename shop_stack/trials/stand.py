@@ -32,6 +32,7 @@ _COMMAND = (sys.executable, "-m", "shop_stack")
 _UP_S, _DOWN_S, _AUDIT_S = 180.0, 60.0, 120.0
 _LOOK_S = 0.2
 _NEAR_THE_END = 50
+DRAIN_S = 20  # four step deadlines: what is still open then waits for a replay, and the audit looks at it later
 _STEADY_S = 1.0
 
 
@@ -105,7 +106,8 @@ class Stand:
     def load(self, rate: float, seconds: float, seed: int) -> Iterator["subprocess.Popen[str]"]:
         """Shoppers in a process of their own; killed on leaving if they are not done."""
         line = [*_COMMAND, "load", "--home", str(self.home.path), "--rate", str(rate), "--for", f"{seconds:g}s",
-                "--seed", str(seed), "--think", "0.1", "--conversion", "0.3", "--json"]  # fmt: skip
+                "--drain", f"{DRAIN_S}s", "--seed", str(seed), "--think", "0.1", "--conversion", "0.3",
+                "--json"]  # fmt: skip
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process
