@@ -91,8 +91,7 @@ def _lose_broker_data(stand: Stand, _chance: random.Random) -> float:
     stand.broker.format()
     stand.broker.start()
     back_at = time.monotonic()
-    stand.down()
-    stand.up()
+    stand.restart()
     return back_at
 
 

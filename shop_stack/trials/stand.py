@@ -86,6 +86,13 @@ class Stand:
         if holder(self.home) is not None:
             self.command("down", timeout_s=_DOWN_S)
 
+    def restart(self) -> None:
+        """Stop it and start it where it was: shoppers who are on their way find it at the same addresses."""
+        addresses = self.home.endpoints.read_bytes()
+        self.down()
+        self.home.endpoints.write_bytes(addresses)
+        self.up()
+
     def command(self, *words: str, timeout_s: float) -> str:
         """Run `shopfloor WORDS` on this home; what it printed. Raises ShopfloorError with its complaint."""
         line = [*_COMMAND, *words, "--home", str(self.home.path)]
