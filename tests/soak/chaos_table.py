@@ -5,12 +5,14 @@ JSON lines and not repeated.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shop_stack.settings import Home
@@ -83,14 +85,19 @@ def _say(done: Run) -> None:
 
 
 def as_table(runs: Sequence[Run]) -> str:
-    """The runs as a Markdown table: one line a fault and log, with all seeds."""
-    lines = ["| log | fault | failed of requests | back to normal, s | audit |", "|---|---|---|---|---|"]
+    """The runs as a Markdown table: one line a fault and log, with all seeds in order."""
+    lines = ["| log | fault | failed of requests | back to normal, s | audit | audit, s |", "|---|---|---|---|---|---|"]
     for log, fault in dict.fromkeys((one.log, one.fault) for one in runs):
         some = [one for one in runs if (one.log, one.fault) == (log, fault)]
         failed = ", ".join(f"{one.failed_requests}/{one.requests}" for one in some)
         normal = ", ".join("never" if one.back_to_normal_s is None else f"{one.back_to_normal_s:.1f}" for one in some)
         verdicts = ", ".join(one.verdict for one in some)
-        lines.append(f"| {log} | {fault} | {failed} | {normal} | {verdicts} |")
+        audits = ", ".join("-" if one.audit_s is None else f"{one.audit_s:.1f}" for one in some)
+        lines.append(f"| {log} | {fault} | {failed} | {normal} | {verdicts} | {audits} |")
+    took = sum(one.seconds for one in runs) / 60
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    lines.append(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(runs)} runs, {took:.0f} minutes one after another; "
+                 f"load average now {load} on {os.cpu_count()} cores.")  # fmt: skip
     return "\n".join(lines)
 
 
