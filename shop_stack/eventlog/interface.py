@@ -164,7 +164,7 @@ def check_position(partition: TopicPartition, position: int, start: int, end: in
     if position > end:
         raise PositionPastEnd(
             f"{topic}/{number}: position {position} lies past the end {end}: the log has lost its tail; stop the stack "
-            f"and start it again: `shopfloor up` sends what an embedded log lost again from the outboxes"
+            f"and start it again: `shopfloor up` sends what the log lost again from the outboxes"
         )
     if position < start:
         raise PositionBelowStart(
