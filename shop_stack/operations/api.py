@@ -178,7 +178,7 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
 
     @get("/ops/v1/consumer-groups", guards=see, sync_to_thread=True)
     def consumer_groups() -> list[GroupLag]:
-        """Each consumer group's distance to the end, by partition."""
+        """How far each consumer group is behind: records, seconds, orders, money, its drain, and each partition."""
         return engine.consumer_groups()
 
     @get("/ops/v1/incidents", guards=see, sync_to_thread=True)

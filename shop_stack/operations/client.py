@@ -94,7 +94,7 @@ class OperationsClient:
         return self._get(f"/ops/v1/orders/{quote(order_id, safe='')}", Journey, timeout_s=20.0)
 
     def consumer_groups(self) -> list[GroupLag]:
-        """Each group's distance to the end, by partition."""
+        """How far each group is behind, in all and by partition."""
         return self._get("/ops/v1/consumer-groups", list[GroupLag], timeout_s=20.0)
 
     def incidents(self) -> list[IncidentView]:

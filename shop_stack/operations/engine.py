@@ -93,25 +93,8 @@ class Engine:
         return journey
 
     def consumer_groups(self) -> list[GroupLag]:
-        """Each group's positions and lag by partition. Raises LogUnavailable."""
-        log = self.link.log()
-        found = []
-        for group in log.groups():
-            committed = log.committed(group)
-            ends = {topic: log.ends(topic) for topic in {topic for topic, _ in log.lag(group)}}
-            for (topic, partition), lag in sorted(log.lag(group).items()):
-                position = committed.get((topic, partition))
-                found.append(
-                    GroupLag(
-                        group=group,
-                        topic=topic,
-                        partition=partition,
-                        committed=position,
-                        end=ends[topic][partition],
-                        lag=lag,
-                    )
-                )
-        return found
+        """How far each group is behind, in all and by partition. Raises LogUnavailable."""
+        return self.link.consumer_groups()
 
     def _ask_analytics(self, order_id: str) -> list[Step]:
         port = self.settings.ports.get("analytics")
