@@ -186,6 +186,11 @@ class Sampler:
         )
         return Envelope(id=uuid7(now), source=SOURCE, subject=SAMPLE_KEY, time=now, data=sampled)
 
+    def hot_partition(self, service: str) -> str | None:
+        """The partition that holds most of what waits for a service; None when none does."""
+        behind = self._link.behind(service)
+        return behind.hot if behind and behind.seconds > 0 else None
+
     def parts(self) -> dict[str, bool]:
         """Which floors are up, by name."""
         observed = self.snapshot.observation.parts if self.snapshot.observation else ()
