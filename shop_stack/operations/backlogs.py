@@ -44,9 +44,9 @@ class Backlogs:
         }
 
     @property
-    def anything_waits(self) -> bool:
-        """Whether any group was behind at the last look by more than what flows."""
-        return any(one.seconds > 0 for one in self._groups.values())
+    def anything_unread(self) -> bool:
+        """Whether any group had something to process at the last look: only then can anything wait at the next."""
+        return any(one.lag > 0 for one in self._groups.values())
 
     def group(self, name: str) -> GroupLag | None:
         """A group as it was at the last look; None when nobody has joined it."""

@@ -19,7 +19,7 @@ from shop_stack.operations.store import Store
 
 KEPT_SAMPLES = 600
 _LAG_EVERY_S, _LAG_AT_MOST_S, _LAG_SHARE = 3.0, 10.0, 200  # a slower log is asked less often
-_LAG_HURRY_S, _LAG_HURRY_SHARE = 0.9, 50  # with every sample, while records wait
+_LAG_HURRY_S, _LAG_HURRY_SHARE = 0.9, 50  # with every sample, while any group has something to read
 _SILENT_S = 5.0
 _RETENTION_FIRST_S, _RETENTION_EVERY_S = 60.0, 3600.0
 _LONGEST_PAUSE_S = 10.0
@@ -150,10 +150,11 @@ class LogLink:
         self._backlogs.look(log, time.time())
         self._projection.follow(log)
         ended = time.monotonic()
-        every_s, share = (
-            (_LAG_HURRY_S, _LAG_HURRY_SHARE) if self._backlogs.anything_waits else (_LAG_EVERY_S, _LAG_SHARE)
-        )
-        self._lag_due = ended + min(_LAG_AT_MOST_S, max(every_s, share * (ended - began)))
+        if self._backlogs.anything_unread:
+            pause_s = min(_LAG_EVERY_S, max(_LAG_HURRY_S, _LAG_HURRY_SHARE * (ended - began)))
+        else:
+            pause_s = min(_LAG_AT_MOST_S, max(_LAG_EVERY_S, _LAG_SHARE * (ended - began)))
+        self._lag_due = ended + pause_s
 
     def _retain(self, log: EventLog) -> None:
         if time.monotonic() < self._retention_due:

@@ -57,18 +57,18 @@ def test_what_came_since_the_last_look_flows_and_what_stays_waits(stand: Stand) 
     flows = stand.backlogs.group("payments")
     assert flows is not None
     assert (flows.lag, flows.seconds, flows.orders_waiting) == (1, 0.0, 0)
-    assert not stand.backlogs.anything_waits
+    assert stand.backlogs.anything_unread
     stand.look(3.0)
     waits = stand.backlogs.group("payments")
     assert waits is not None
     assert (waits.lag, waits.seconds, waits.orders_waiting, waits.waiting_minor) == (1, 5.0, 1, 500)
     assert waits.orders_whole
-    assert stand.backlogs.anything_waits
     stand.process()
     stand.look()
     done = stand.backlogs.group("payments")
     assert done is not None
     assert (done.lag, done.seconds, done.drain.state) == (0, 0.0, "nothing_waits")
+    assert not stand.backlogs.anything_unread
 
 
 def test_orders_count_once_with_their_totals_and_stock_is_no_order(stand: Stand) -> None:
