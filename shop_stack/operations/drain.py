@@ -16,6 +16,8 @@ _T80 = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.
 _Z80 = 1.282
 # By how many standard errors the newer part of a window must differ from the older for the older to be left out.
 _CHANGED = 2.0
+# The share of a backlog below which it had not begun.
+_LITTLE = 0.05
 
 
 class Point(NamedTuple):
@@ -41,7 +43,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """When a backlog is worked off: in `seconds`, and with 80% confidence between `low_s` and `high_s` (None: perhaps
-    never). Only `drains` has figures. `over_s` is how long the stretch is that they rest on."""
+    never). Only `drains` has figures. `over_s` is how long the stretch is that they rest on: since the backlog began,
+    or the pace changed, a minute at most."""
 
     state: DrainState
     seconds: float | None = None
@@ -78,7 +81,7 @@ def estimate(points: Sequence[Point]) -> Drain:
     behind = points[-1].behind if points else 0.0
     if points and behind <= 0:
         return Drain(state="nothing_waits")
-    window = steady([point for point in points if point.at >= points[-1].at - WINDOW_S])
+    window = steady(_since_it_began([point for point in points if point.at >= points[-1].at - WINDOW_S]))
     measured = _drift(window)
     if measured is None:
         return Drain(state="unknown")
@@ -105,6 +108,13 @@ def steady(points: Sequence[Point]) -> Sequence[Point]:
         if abs(before[0] - after[0]) <= _CHANGED * error:
             return points
         points = newer
+
+
+def _since_it_began(points: Sequence[Point]) -> Sequence[Point]:
+    """The points from the last one on at which there was next to nothing of the present backlog."""
+    little = _LITTLE * points[-1].behind if points else 0.0
+    begun = max((i for i, point in enumerate(points) if point.behind <= little), default=0)
+    return points[begun:]
 
 
 def _drift(points: Sequence[Point]) -> tuple[float, float, float] | None:

@@ -61,6 +61,13 @@ def test_what_changed_lately_counts_alone() -> None:
     assert estimate(history((40, 30, 90), (8, 30, 10), behind=3000)).state == "does_not_drain"
 
 
+def test_what_was_before_this_backlog_does_not_count() -> None:
+    drained_in_lumps = [Point(float(t), 0.0, 900.0 * (t // 10) - 2700) for t in range(31)]
+    assert drained_in_lumps[-1].behind == 0
+    grows = [Point(30.0 + t, 40.0 * t, 0.0) for t in range(1, 9)]
+    assert estimate([*drained_in_lumps, *grows]).state == "does_not_drain"
+
+
 def test_rates_are_means_over_the_points() -> None:
     found = rates(history((10, 8, 5)))
     assert found is not None
