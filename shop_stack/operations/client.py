@@ -20,6 +20,7 @@ from shop_stack.operations.model import (
     IncidentView,
     Journey,
     LogLines,
+    ObjectiveView,
     Problem,
     ReplayPreview,
     ReplayRequest,
@@ -96,6 +97,10 @@ class OperationsClient:
     def consumer_groups(self) -> list[GroupLag]:
         """How far each group is behind, in all and by partition."""
         return self._get("/ops/v1/consumer-groups", list[GroupLag], timeout_s=20.0)
+
+    def objectives(self) -> list[ObjectiveView]:
+        """Every objective, its error budget, and how fast that burns."""
+        return self._get("/ops/v1/objectives", list[ObjectiveView])
 
     def incidents(self) -> list[IncidentView]:
         """Incidents, open ones first, then newest first."""
