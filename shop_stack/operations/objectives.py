@@ -53,12 +53,11 @@ class Burn(msgspec.Struct, frozen=True, kw_only=True):
 
 def objectives_of(spec: ServiceSpec) -> list[Objective]:
     """Those that a service has in stack.toml: its error rate, and its p95."""
-    available = f"{1 - spec.error_rate:.4g}".rstrip("0")
     return [
         Objective(service=spec.name, kind="availability", budget=spec.error_rate,
-                  words=f"{float(available):.4g} of requests answered without an error"),
+                  words=f"{_percent(1 - spec.error_rate)} answered without an error"),
         Objective(service=spec.name, kind="latency", budget=_SLOW_SHARE,
-                  words=f"{1 - _SLOW_SHARE:.2g} of requests answered within {spec.p95_ms:.0f} ms"),
+                  words=f"{_percent(1 - _SLOW_SHARE)} answered within {spec.p95_ms:.0f} ms"),
     ]  # fmt: skip
 
 
@@ -99,14 +98,17 @@ def budget_left(minutes: Sequence[Minute], objective: Objective, now: int) -> fl
 
 
 def in_words(objective: Objective, burn: Burn) -> str:
-    """What is promised, and how it stands."""
+    """How it stands, and what is promised."""
     bad = "failed" if objective.kind == "availability" else "were too slow"
     long, short = burn.long_rate * objective.budget, burn.short_rate * objective.budget
     return (
-        f"{objective.service} breaks its promise ({objective.words}): {long:.1%} {bad} in the last "
-        f"{_span(burn.long)}, {short:.1%} in the last {_span(burn.short)}; its error budget burns "
-        f"{burn.long_rate:.0f} times as fast as allowed"
+        f"{long:.1%} of requests {bad} in {_span(burn.long)}, {short:.1%} in the last {_span(burn.short)}; "
+        f"promised: {objective.words}; the error budget burns {burn.long_rate:.0f} times as fast as allowed"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"
 
 
 def _span(minutes: int) -> str:

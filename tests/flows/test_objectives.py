@@ -59,7 +59,7 @@ def test_an_outage_opens_an_incident_and_its_end_closes_it(stand: Stand) -> None
     clock.minutes(15, failed=100)
     [incident] = clock.incidents()
     assert (incident.kind, incident.service, incident.resolved_at) == ("objective_availability", "orders", None)
-    assert "orders breaks its promise" in incident.summary
+    assert "promised: 99% answered without an error" in incident.summary
     assert incident.summary.endswith("nothing that is recorded changed in the 15 minutes before")
     assert timedelta(minutes=68) < incident.opened_at - START < timedelta(minutes=72)
     clock.minutes(7)

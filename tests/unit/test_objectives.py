@@ -71,13 +71,13 @@ def test_quiet_minutes_are_no_good_ones() -> None:
 
 def test_objectives_are_those_of_the_stack_in_words() -> None:
     available, fast = objectives_of(ServiceSpec(name="orders", purpose="x", p95_ms=250, error_rate=0.01))
-    assert (available.budget, available.words) == (0.01, "0.99 of requests answered without an error")
-    assert (fast.budget, fast.words) == (0.05, "0.95 of requests answered within 250 ms")
+    assert (available.budget, available.words) == (0.01, "99% answered without an error")
+    assert (fast.budget, fast.words) == (0.05, "95% answered within 250 ms")
     slow = [Minute(at, 100, 0, 80) for at in range(1, 61)]
     assert burning(slow, available, 60) is None
     burn = burning(slow, fast, 60)
     assert burn is not None
     assert in_words(fast, burn) == (
-        "orders breaks its promise (0.95 of requests answered within 250 ms): 80.0% were too slow in the last 1 h, "
-        "80.0% in the last 5 min; its error budget burns 16 times as fast as allowed"
+        "80.0% of requests were too slow in 1 h, 80.0% in the last 5 min; promised: 95% answered within 250 ms; "
+        "the error budget burns 16 times as fast as allowed"
     )
