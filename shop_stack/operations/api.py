@@ -40,6 +40,7 @@ from shop_stack.operations.model import (
     IncidentView,
     Journey,
     LogLines,
+    ObjectiveView,
     Problem,
     ReplayPreview,
     ReplayRequest,
@@ -188,8 +189,13 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
 
     @get("/ops/v1/consumer-groups", guards=see, sync_to_thread=True)
     def consumer_groups() -> list[GroupLag]:
-        """Each consumer group's distance to the end, by partition."""
+        """How far each consumer group is behind: records, seconds, orders, money, its drain, and each partition."""
         return engine.consumer_groups()
+
+    @get("/ops/v1/objectives", guards=see, sync_to_thread=True)
+    def objectives() -> list[ObjectiveView]:
+        """Every objective of stack.toml, what is left of its error budget, and how fast that burns."""
+        return engine.burning.views(_now())
 
     @get("/ops/v1/incidents", guards=see, sync_to_thread=True)
     def incidents() -> list[IncidentView]:
@@ -201,7 +207,7 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         """Say that somebody looks after it; `take_over` when another did until now."""
         return engine.incidents.acknowledge(incident_id, _who(request).subject, _now(), take_over=take_over)
 
-    return [actions, action, journey, consumer_groups, incidents, acknowledge]
+    return [actions, action, journey, consumer_groups, objectives, incidents, acknowledge]
 
 
 def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:

@@ -117,6 +117,16 @@ class Cluster:
             self._patiently(lambda: self._admin.delete_group_offsets(group, foreign))
         return len(foreign)
 
+    def committed_by_group(self, groups: list[str]) -> dict[str, dict[Partition, int]]:
+        """The committed positions of all these groups, in one request to each broker that keeps them."""
+        if not groups:
+            return {}
+        found = self._patiently(lambda: self._admin.list_group_offsets(dict.fromkeys(groups)))
+        return {
+            group: {(p.topic, p.partition): int(o.offset) for p, o in offsets.items() if o.offset >= 0}
+            for group, offsets in found.items()
+        }
+
     def groups(self) -> list[str]:
         """Every consumer group that the cluster knows."""
         return sorted(group["group_id"] for group in self._patiently(self._admin.list_groups))

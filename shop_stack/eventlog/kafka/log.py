@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from shop_stack.errors import UnknownTopic
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition
+from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
 from shop_stack.eventlog.kafka.reader import PositionReader
@@ -157,6 +157,15 @@ class KafkaLog:
         Whoever reads on begins at the start, where there is none.
         """
         return sum(self._cluster.forget_foreign(group, self._declared) for group in self.groups())
+
+    def backlogs(self) -> dict[str, dict[TopicPartition, Backlog]]:
+        """Of every group, by partition it has read, what it has still to process; three requests in all."""
+        committed = self._cluster.committed_by_group(self.groups())
+        ends = self._cluster.ends({partition for found in committed.values() for partition in found})
+        return {
+            group: {partition: Backlog(position, ends[partition]) for partition, position in found.items()}
+            for group, found in committed.items()
+        }
 
     def enforce_retention(self, now: datetime) -> int:
         """Remove records older than their topic keeps them; how many. Kafka does so itself, segment by segment."""
