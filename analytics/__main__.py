@@ -65,6 +65,7 @@ def serve(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
         server.run(sockets=[listener])
+        desk.queries.close()
         forecasting.stop()
         scrubbing.stop()
         ingesting.stop()

@@ -18,19 +18,24 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from analytics.ingest import Watermark
+from analytics.parsed import BadStatement
+from analytics.queries import Busy, Queries
+from analytics.query_api import ARROW, AnyConnection, NotAllowed, query_routes
 from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion, bind, find
 from analytics.warehouse import Result, StatementTooSlow, Warehouse, WarehouseError
-from shop_stack.access import ROLES, Verifier
+from shop_stack.access import ROLES, Principal, Verifier
 from shop_stack.described import DescribedJson
 from shop_stack.errors import AccessDenied, ShopfloorError
 
-ARROW = "application/vnd.apache.arrow.stream"
 _MOST_ROWS = 200_000
 _THREADS = 4
 _STATUS: dict[type[ShopfloorError], int] = {
     AccessDenied: 401,
+    NotAllowed: 403,
     UnknownQuestion: 404,
     BadParameter: 400,
+    BadStatement: 422,
+    Busy: 429,
     StatementTooSlow: 503,
     WarehouseError: 503,
 }
@@ -105,6 +110,7 @@ class Desk:
         self._now = now
         self._timeout_s = timeout_s
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="question")
+        self.queries = Queries(warehouse, lambda: watermark_view(watermark()))
 
     def answer(self, name: str, given: dict[str, str]) -> bytes:
         """The JSON answer. Raises UnknownQuestion, BadParameter, StatementTooSlow, WarehouseError."""
@@ -188,10 +194,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
     """The application over a desk; `verifier` is asked once a request, so that keys may be made later."""
 
-    def principal(request: AnyRequest) -> None:
-        who = verifier().principal(request.headers.get("authorization"))
+    def principal(asked: AnyConnection) -> Principal:
+        who = verifier().principal(asked.headers.get("authorization"))
         if who.role not in ROLES:
             raise AccessDenied("this token has no role among the operators")
+        return who
 
     @get("/analytics/v1/questions")
     async def list_questions(request: AnyRequest) -> list[QuestionView]:
@@ -220,7 +227,7 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
         return Response(said, status_code=200 if halted is None else 503)
 
     return Litestar(
-        route_handlers=[list_questions, ask, live, ready],
+        route_handlers=[list_questions, ask, live, ready, *query_routes(desk.queries, principal)],
         exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
         openapi_config=OpenAPIConfig(
             title="Shopfloor questions",
@@ -265,7 +272,7 @@ def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) ->
 
 def _refuse(_request: AnyRequest, error: ShopfloorError) -> Response[bytes]:
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
-    return _problem(status, str(error))
+    return _problem(status, str(error), {"retry-after": "2"} if status == 429 else None)
 
 
 def _refuse_request(_request: AnyRequest, error: HTTPException) -> Response[bytes]:

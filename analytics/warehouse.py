@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,8 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
+
+_STREAMED = 16_384  # rows at a time
 
 
 class WarehouseError(ShopfloorError):
@@ -117,6 +119,19 @@ class Warehouse:
         """Like ask, as an Arrow table."""
         with self._running(timeout_s) as cursor:
             return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
+
+    @contextmanager
+    def snapshot(self, timeout_s: float) -> Iterator[Callable[[str, Mapping[str, object]], pa.RecordBatchReader]]:
+        """Reading statements answered as streams, of one state of the warehouse; each is read before the next is asked.
+
+        Raises as `ask`.
+        """
+        with self._running(timeout_s) as cursor, contextlib.ExitStack() as readers:
+            cursor.begin()
+            readers.callback(cursor.rollback)
+            yield lambda sql, given: readers.enter_context(
+                cursor.sql(sql, params=dict(given)).to_arrow_reader(_STREAMED)
+            )
 
     def tend(self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0) -> Result:
         """Run one changing statement on the calling thread's own connection, apart from the writer's.

@@ -21,6 +21,7 @@ _COMMANDS = (
     "logs",
     "journey",
     "trace-event",
+    "query",
     "customer",
     "dead-letters",
     "audit",

@@ -94,6 +94,8 @@ ANALYTICS: dict[Route, frozenset[Caller]] = {
     ("GET", "/analytics/v1/schema/openapi.json"): EVERYONE,
     ("GET", "/analytics/v1/questions"): VIEWERS,
     ("GET", "/analytics/v1/questions/{question_name}"): VIEWERS,
+    ("GET", "/analytics/v1/relations"): OPERATORS,
+    ("POST", "/analytics/v1/query"): OPERATORS,
 }
 
 

@@ -92,9 +92,12 @@ def test_sql_is_short_and_states_its_grain(path: Path) -> None:
     assert lines[0].startswith("-- "), "line 1 says what one row is"
 
 
-def test_only_the_warehouse_imports_duckdb() -> None:
+def test_only_the_warehouse_and_the_sandbox_import_duckdb() -> None:
+    """The one owns the file; the other runs operators' statements in a process of its own, over copies in memory."""
     importers = [relative(p) for p in MODULES if re.search(r"^\s*(import|from) duckdb\b", p.read_text(), re.M)]
-    assert importers == ["analytics/warehouse.py"]
+    assert importers == ["analytics/sandbox.py", "analytics/warehouse.py"]
+    started = [relative(p) for p in MODULES if re.search(r"^\s*(import|from) analytics\.sandbox", p.read_text(), re.M)]
+    assert started == [], "the sandbox is started, never imported: it gives up what its process may do"
 
 
 def test_topics_are_spelled_once() -> None:

@@ -1,8 +1,6 @@
 """A shop to be fuzzed: its three APIs over one home, with goods, a dead letter, an incident and actions to be found."""
 
 import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 from sqlalchemy import Connection
 
 from analytics.questions_api import Desk, make_app
@@ -27,6 +24,7 @@ from tests.analytics_stand import ZONE
 from tests.analytics_stand import Stand as AnalyticsStand
 from tests.flows.shop_in_process import Shop, running_shop, wait_until
 from tests.operations_stand import Stand, make_home, until
+from tests.serving import served
 
 UNLUCKY = "unlucky"
 """Inventory cannot take in a product of a name that begins so, until the spell is lifted."""
@@ -94,19 +92,6 @@ class Apis:
 
     def _stopped(self) -> list[str]:
         return [letter["aggregate"] for letter in self.shop.get("inventory", "/stopped").json()]
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """An application behind a real HTTP server on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, ws="none", log_level="critical", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    until(lambda: server.started)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
 
 
 @contextlib.contextmanager
