@@ -2,12 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TIERS := tests/architecture tests/unit tests/contracts tests/flows tests/screens tests/stack
 
 # What is too long for every push: hours. Results belong into docs/soak.md, with their date.
 SOAK := build/soak
 
-.PHONY: env demo test soak check pure embedded real benchmarks clean
+.PHONY: env demo test coverage soak check clean
 
 env: $(VENV)/.made
 
@@ -25,6 +24,18 @@ test: env
 	$(BIN)/pytest tests/architecture tests/unit
 	$(BIN)/pytest -n 2 --dist loadgroup tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
+
+# What these tests go through of delivery, the saga, ingest and the audit, in all their processes; below 95% it fails.
+COVERED_BY := tests/contracts/test_delivery_*.py tests/contracts/test_dead_letters.py tests/unit/test_arrivals.py \
+	tests/unit/test_orders_*.py tests/unit/test_ingest_rules.py tests/unit/test_audit_*.py tests/flows/test_audit*.py \
+	tests/flows/test_ingest*.py
+
+coverage: env
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest $(COVERED_BY)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q -o build/coverage/report.json
+	$(BIN)/python -m tests.coverage_bar build/coverage/report.json
 
 soak: SHELL := /bin/bash
 soak: .SHELLFLAGS := -o pipefail -c

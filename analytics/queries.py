@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 import pyarrow as pa
@@ -47,7 +47,7 @@ class Busy(ShopfloorError):
 class Queries:
     """Runs statements for any thread, two at a time. Between statements it costs nothing: each has a new process."""
 
-    def __init__(self, warehouse: Warehouse, watermark: Callable[[], dict[str, Any]], limits: Limits = _LIMITS) -> None:
+    def __init__(self, warehouse: Warehouse, watermark: Callable[[], object], limits: Limits = _LIMITS) -> None:
         self._warehouse = warehouse
         self._watermark = watermark
         self._limits = limits

@@ -108,7 +108,18 @@ QUESTIONS: dict[str, Question] = {
             },
             "p95_ms is the mean of the samples' p95, weighted by their requests.",
         ),
-        Question("lag_by_group", _SPAN, {"lag": "events"}, "Live only."),
+        Question(
+            "lag_by_group",
+            _SPAN,
+            {"lag": "events", "seconds": "s", "orders_waiting": "orders", "waiting_minor": "minor"},
+            "Live only. Seconds are the age of the oldest, 0 while events flow; orders and money are at least so much.",
+        ),
+        Question(
+            "lag_by_partition",
+            (*_SPAN, Parameter("service", "text", "all")),
+            {"lag": "events", "seconds": "s", "share": "share"},
+            "Live only, and only partitions in which events waited. The share is of the group's events that waited.",
+        ),
         Question(
             "event_to_query_delay",
             _SPAN,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from analytics.ingest import Watermark
@@ -39,6 +40,57 @@ _STATUS: dict[type[ShopfloorError], int] = {
     WarehouseError: 503,
 }
 AnyRequest = Request[Any, Any, Any]
+
+
+class ParameterView(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter of a question; `default` says in words what is taken without it."""
+
+    name: str
+    kind: str
+    required: bool
+    default: str
+
+
+class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A question that can be asked: its grain, its parameters, and the unit of each column that has one."""
+
+    name: str
+    grain: str
+    parameters: list[ParameterView]
+    units: dict[str, str]
+    origin_note: str
+
+
+class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of an answer: its SQL type in small letters, and its unit or nothing."""
+
+    name: str
+    type: str
+    unit: str
+
+
+class WatermarkView(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the answer reaches: `positions` are the next to read; `halted` and `trouble` say why no further."""
+
+    at: datetime | None
+    positions: dict[str, dict[str, int]]
+    halted: str | None
+    trouble: str | None
+
+
+class AnswerView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a question is answered with; `rows` by the names of the columns."""
+
+    question: str
+    parameters: dict[str, Any]
+    columns: list[ColumnView]
+    rows: list[dict[str, Any]]
+    watermark: WatermarkView
+    sql: str
+    origin_note: str
+
+
+_ANSWERS = {200: ResponseSpec(AnswerView, generate_examples=False, description="As JSON; Arrow for who accepts it.")}
 
 
 class Desk:
@@ -90,31 +142,31 @@ class Desk:
         return sink.getvalue()
 
 
-def watermark_view(watermark: Watermark) -> dict[str, Any]:
-    """How far the answer reaches: `positions` are the next to read; `halted` and `trouble` say why no further."""
-    return {
-        "at": watermark.at,
-        "positions": {t: {str(n): p for n, p in of.items()} for t, of in watermark.positions.items()},
-        "halted": watermark.halted,
-        "trouble": watermark.trouble,
-    }
+def watermark_view(watermark: Watermark) -> WatermarkView:
+    """How far the answer reaches, as it is told."""
+    return WatermarkView(
+        at=watermark.at,
+        positions={t: {str(n): p for n, p in of.items()} for t, of in watermark.positions.items()},
+        halted=watermark.halted,
+        trouble=watermark.trouble,
+    )
 
 
 def _encode(
     question: Question, given: dict[str, str], values: dict[str, object], result: Result, watermark: Watermark
 ) -> bytes:
     columns = [
-        {"name": name, "type": kind.lower(), "unit": question.units.get(name, "")} for name, kind in result.columns
+        ColumnView(name=name, type=kind.lower(), unit=question.units.get(name, "")) for name, kind in result.columns
     ]
-    answer = {
-        "question": question.name,
-        "parameters": {n: _utc(v) for n, v in values.items() if n in {p.name for p in question.parameters}},
-        "columns": columns,
-        "rows": _rows(result),
-        "watermark": watermark_view(watermark),
-        "sql": question.sql,
-        "origin_note": question.note,
-    }
+    answer = AnswerView(
+        question=question.name,
+        parameters={n: _utc(v) for n, v in values.items() if n in {p.name for p in question.parameters}},
+        columns=columns,
+        rows=_rows(result),
+        watermark=watermark_view(watermark),
+        sql=question.sql,
+        origin_note=question.note,
+    )
     return msgspec.json.encode(answer)
 
 
@@ -149,12 +201,12 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
         return who
 
     @get("/analytics/v1/questions")
-    async def list_questions(request: AnyRequest) -> list[dict[str, Any]]:
+    async def list_questions(request: AnyRequest) -> list[QuestionView]:
         """All questions with their parameters, grain and units."""
         principal(request)
         return [_describe(question) for question in QUESTIONS.values()]
 
-    @get("/analytics/v1/questions/{question_name:str}")
+    @get("/analytics/v1/questions/{question_name:str}", responses=_ANSWERS)
     async def ask(request: AnyRequest, question_name: FromPath[str]) -> Response[bytes]:
         """One question's answer; its parameters are in the query."""
         principal(request)
@@ -198,16 +250,16 @@ def _given(request: AnyRequest) -> dict[str, str]:
     return given
 
 
-def _describe(question: Question) -> dict[str, Any]:
-    return {
-        "name": question.name,
-        "grain": question.grain,
-        "parameters": [
-            {"name": p.name, "kind": p.kind, "required": p.required, "default": p.says} for p in question.parameters
+def _describe(question: Question) -> QuestionView:
+    return QuestionView(
+        name=question.name,
+        grain=question.grain,
+        parameters=[
+            ParameterView(name=p.name, kind=p.kind, required=p.required, default=p.says) for p in question.parameters
         ],
-        "units": dict(question.units),
-        "origin_note": question.note,
-    }
+        units=dict(question.units),
+        origin_note=question.note,
+    )
 
 
 def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> Response[bytes]:

@@ -8,6 +8,8 @@ from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from shop_stack.leads import Leads, leads_of, linked
+
 _PROBLEM = {
     "type": "object",
     "description": "Problem details (RFC 9457); further members may say more.",
@@ -23,19 +25,20 @@ _DEFAULT = {"description": "What went wrong, in words.", "content": {"applicatio
 
 
 class DescribedJson(JsonRenderPlugin):
-    """OpenAPI as JSON, made when it is asked for: each error is a problem, and strict bodies say that they are.
+    """OpenAPI as JSON, made when it is asked for: each error is a problem, strict bodies say that they are, and links.
 
-    Litestar describes errors in a form of its own, and leaves out that a body with unknown fields is refused.
+    Litestar describes errors in a form of its own, and leaves out that a body with unknown fields is refused and where
+    an answer leads.
     """
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document."""
-        return self.render_json(request, described(openapi_schema, strict_bodies(request.app)))
+        return self.render_json(request, described(openapi_schema, strict_bodies(request.app), leads_of(request.app)))
 
 
-def described(document: dict[str, Any], strict: frozenset[str]) -> dict[str, Any]:
-    """A copy in which each operation's errors are problems, and the schemas titled `strict` take no other fields."""
-    paths = {path: _operations(of) for path, of in (document.get("paths") or {}).items()}
+def described(document: dict[str, Any], strict: frozenset[str], leads: Leads) -> dict[str, Any]:
+    """A copy with problems as errors and with links; the schemas titled `strict` take no other fields."""
+    paths = linked({path: _operations(of) for path, of in (document.get("paths") or {}).items()}, leads)
     components = document.get("components") or {}
     schemas = {name: _closed(of, strict) for name, of in (components.get("schemas") or {}).items()}
     return {**document, "paths": paths, "components": {**components, "schemas": schemas}}

@@ -72,6 +72,7 @@ OPERATIONS: dict[Route, frozenset[Caller]] = {
     ("GET", "/ops/v1/actions/{action_id}"): VIEWERS,
     ("GET", "/ops/v1/orders/{order_id}"): VIEWERS,
     ("GET", "/ops/v1/consumer-groups"): VIEWERS,
+    ("GET", "/ops/v1/objectives"): VIEWERS,
     ("GET", "/ops/v1/incidents"): VIEWERS,
     ("GET", "/ops/v1/events"): VIEWERS,
     ("GET", "/ops/v1/dead-letters"): VIEWERS,

@@ -55,6 +55,16 @@ def milliseconds(ms: float | None) -> str:
     return f"{ms / 1000:.0f}s" if ms < 599_500 else f"{ms / 60_000:.0f}m"
 
 
+def age(seconds: float) -> str:
+    """A duration in at most 4 characters up to 99 days: `0.4s`, `12s`, `599s`, `45m`, `36h`, `9d`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for unit, size, most in (("s", 1, 600), ("m", 60, 100 * 60), ("h", 3600, 100 * 3600)):
+        if seconds < most - size / 2:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
+
+
 def span(seconds: float) -> str:
     """A duration in two steps: `4 s`, `3 min`, `2 h`, `5 d`."""
     seconds = max(0.0, seconds)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from console.rows import Line, Row, Span, Tone
+from console.rows import Line, Row, Span, Tone, behind
 from console.rows import figures as f
 from console.text import fit, safe
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from shop_stack.operations.model import ReplicaView, ServiceView
 
 
-def replica_rows(view: "ServiceView") -> list[Row]:
-    """What is said of the service as a whole, then its replicas."""
+def replica_rows(view: "ServiceView", currency: str = "") -> list[Row]:
+    """How far the service is behind, what else is said of it as a whole, then its replicas."""
     moves = f"; moves with {', '.join(map(safe, view.moves_with))}" if view.moves_with else ""
     bounds = f"{view.min_replicas} to {view.max_replicas} replicas, {f.rate(view.replica_capacity)} req/s each"
     about = (Span(f"group {safe(view.group)}{moves}; {bounds}; outbox {f.span(view.outbox_age_s)} behind", "dim"),)
@@ -22,6 +22,7 @@ def replica_rows(view: "ServiceView") -> list[Row]:
     title = f"{'REPLICA':<18} {'STATE':<8} {'CPU':>6} {'MEMORY':>7}  {'AGE':<7} RESTARTS  PID"
     head = (Span(title, "head"),)
     return [
+        *behind.rows(view, currency),
         Row("head:about", about),
         *stopped,
         Row("head:replicas", head),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.rows import Line, Row, Span, Tone, plain
+from console.rows import Line, Row, Span, Tone, behind, plain
 from console.rows import figures as f
 from console.text import fit, safe
 
@@ -85,6 +85,8 @@ def brief(view: "ServiceView") -> str:
         found.append(f"{f.share(view.utilisation)} used")
     if view.stopped_aggregates:
         found.append(f"{len(view.stopped_aggregates)} stopped by dead letters (x)")
+    if late := behind.brief(view):
+        found.append(late)
     return "; ".join(found) or safe(view.because)
 
 
@@ -178,7 +180,7 @@ def _p95(view: "ServiceView", _: int) -> Span:
 
 
 def _lag(view: "ServiceView", _: int) -> Span:
-    return Span(f.count(view.lag), "dim" if view.lag == 0 else "plain")
+    return behind.cell(view)
 
 
 def _used(view: "ServiceView", _: int) -> Span:

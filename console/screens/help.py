@@ -16,7 +16,7 @@ SIGNS: tuple[tuple[str, str], ...] = (
     ("! ✖", "it needs you: it is beyond an objective (!), or down (✖)"),
     ("REPL 1/1↑3", "1 of 1 wanted replicas is ready, and 3 are advised"),
     ("USED", "requests over what the ready replicas can take; 80% is too much"),
-    ("LAG", "events that wait to be handled"),
+    ("LAG", "events on their way, or how long the oldest waits: 12s"),
     ("14 6.2s", "IN HAND: work not done yet, and the age of its oldest (wide screen)"),
     ("PEAK 1H", "highest requests a second forecast for the next hour, and when"),
     ("REQ/S 55▲", "last minute above the 95% band forecast for now (▼ below)"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Told = tuple[str, list[Line]]
+_LONGEST = 7  # lines of one fact: an incident's words with what changed before it
 _KEYS: Line = (Span("Esc", "key", "leave"), Span(" back", "dim", "leave"))
 
 
@@ -101,6 +102,6 @@ def _fold(line: Line, width: int) -> list[Line]:
     if len(line) != 2 or len(line[0].text) + len(line[1].text) <= width:
         return [line]
     title, said = line
-    parts = folded(said.text, width - len(title.text), 4)
+    parts = folded(said.text, width - len(title.text), _LONGEST)
     pad = title._replace(text=" " * len(title.text))
     return [(pad if i else title, said._replace(text=part[0].text)) for i, part in enumerate(parts)]

@@ -233,7 +233,7 @@ class FloorView(Screen[None]):
             return
         stale = reading.freshness(now) == "stale"
         if self.visible_pane("replicas") and (service := self.service):
-            self.pane_list("replicas").set_rows(replica_rows(service))
+            self.pane_list("replicas").set_rows(replica_rows(service, reading.view.currency))
         if self.visible_pane("parts"):
             rows = [*incidents.rows(self.incidents, now), *stack.part_rows(reading.view.parts, stale)]
             rows += incidents.past_rows(self.incidents)

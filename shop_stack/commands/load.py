@@ -6,6 +6,7 @@ import re
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, print_json, takes_json
 from shop_stack.errors import SettingError
 
+DRAIN_S = 90.0
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _EXAMPLES = """  shopfloor load --rate 20 --for 30s --seed 1
   shopfloor load --rate 20 --for 30s --think 0.1 --conversion 0.3 --json
@@ -18,6 +19,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--rate", type=float, required=True, metavar="N", help="sessions (or orders) a second")
     parser.add_argument(
         "--for", dest="seconds", type=seconds_of, default=30.0, metavar="30s", help="how long they arrive"
+    )
+    parser.add_argument(
+        "--drain", type=seconds_of, default=DRAIN_S, metavar="90s", help="how long orders may take to end after that"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same seed sends the same shoppers")
     parser.add_argument("--think", type=float, default=1.0, metavar="X", help="scales think times (default 1)")
@@ -38,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         think=arguments.think,
         conversion=arguments.conversion,
         orders_only=arguments.orders_only,
+        drain_s=arguments.drain,
     )
     if arguments.json:
         print_json(report)

@@ -59,6 +59,18 @@ class Placed(msgspec.Struct, frozen=True):
 TopicPartition = tuple[str, int]
 
 
+class Backlog(msgspec.Struct, frozen=True):
+    """What a group has still to process of a partition: from `position` (its committed one, or the start) to before
+    `end`."""
+
+    position: int
+    end: int
+
+    @property
+    def records(self) -> int:
+        return max(0, self.end - self.position)
+
+
 class Consumer(Protocol):
     """A member of a group. One thread at a time; closing leaves the group at once."""
 
@@ -146,6 +158,9 @@ class EventLog(Protocol):
     def lag(self, group: str) -> dict[TopicPartition, int]:
         """Records between the group's committed position (or the start) and the end, by partition it subscribed."""
 
+    def backlogs(self) -> dict[str, dict[TopicPartition, Backlog]]:
+        """Of every group, by partition it subscribed, what it has still to process; the ends are asked once for all."""
+
     def enforce_retention(self, now: datetime) -> int:
         """Remove records older than their topic keeps them; how many. Positions of the others do not change."""
 
@@ -164,7 +179,7 @@ def check_position(partition: TopicPartition, position: int, start: int, end: in
     if position > end:
         raise PositionPastEnd(
             f"{topic}/{number}: position {position} lies past the end {end}: the log has lost its tail; stop the stack "
-            f"and start it again: `shopfloor up` sends what an embedded log lost again from the outboxes"
+            f"and start it again: `shopfloor up` sends what the log lost again from the outboxes"
         )
     if position < start:
         raise PositionBelowStart(

@@ -61,6 +61,14 @@ class Noting(Protocol):
         """How far each partition had reached, as far as was noted."""
 
 
+@runtime_checkable
+class Forgetting(Protocol):
+    """A log whose committed positions may have outlived the records that they count; not every one's can."""
+
+    def forget_foreign_positions(self) -> int:
+        """Remove committed positions that were stored with the id of another log; how many."""
+
+
 class _Identified(msgspec.Struct):
     id: str
 

@@ -86,6 +86,10 @@ class SentRows:
         where = "WHERE published IS NULL AND ordinal > ? ORDER BY ordinal LIMIT ?"
         return [Unsent._make(row) for row in self._read(sql + where, (after, most))]
 
+    def waiting(self) -> int:
+        """How many rows are to be sent or were sent and are not marked yet."""
+        return int(self._read("SELECT count(*) FROM outbox WHERE published IS NULL", ())[0][0])
+
     def mark(self, ordinals: Sequence[int], now: int) -> None:
         """Mark rows as published at `now` (microseconds), after the log's acknowledgement."""
         self._write("UPDATE outbox SET published = ? WHERE ordinal = ?", [(now, ordinal) for ordinal in ordinals])

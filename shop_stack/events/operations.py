@@ -20,10 +20,31 @@ class WorkInHand(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float
 
 
+class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consumer group has still to process of one partition: `lag` records from `committed` on.
+
+    `seconds` is the age of the oldest of them, 0 while all came since the look before; `share` (0..1) is of the
+    group's whole lag.
+    """
+
+    topic: str
+    partition: int
+    committed: int
+    end: int
+    lag: int
+    seconds: float = 0.0
+    share: float = 0.0
+
+
 class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
     """One service in one sampling interval. Rates are per second over the interval; latencies are milliseconds over the
     last 10 s, None: no request in them. Replicas, CPU and memory are those of its process group. `work` as it was last
-    told, at most 5 s ago."""
+    told, at most 5 s ago.
+
+    Of its consumer group, as last looked at: `lag` records, the oldest of them `lag_s` seconds old (0 while they
+    flow), `orders_waiting` orders worth at least `waiting_minor` minor units among them, and those of `partitions`
+    in which records wait.
+    """
 
     service: str
     group: str
@@ -40,6 +61,10 @@ class ServiceSample(msgspec.Struct, frozen=True, kw_only=True):
     outbox_age_s: float = 0.0
     stopped_aggregates: int = 0
     work: list[WorkInHand] = []
+    lag_s: float = 0.0
+    orders_waiting: int = 0
+    waiting_minor: int = 0
+    partitions: list[PartitionLag] = []
 
 
 class StackSampled(Event, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Target:
     """What an action addresses: the service named, its process group, and every service of that group.
 
     `load` is the group's work in replicas' worth: the sum of request rate over replica capacity; `lag` is in events.
+    `hot` is the partition that holds most of that lag, if one does.
     `rests_s` is how long the group is to be left alone after it was scaled last, so that the effect shows.
     """
 
@@ -37,6 +38,7 @@ class Target:
     p95_ms: float | None
     lag: int = 0
     rests_s: float = 0.0
+    hot: str | None = None
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -139,7 +141,7 @@ def _promise(target: Target, replicas: int, now: float, then: float, p95_then: f
     if target.load == 0:
         return (
             f"{target.replicas} -> {replicas} replicas: no request came in the last 10 s, so no p95 is promised; "
-            f"its lag of {target.lag} events is shared by {replicas}." + _company(target)
+            f"its lag of {target.lag} events is shared by {replicas}." + _in_vain(target, replicas) + _company(target)
         )
     if then >= _FULL:
         sentence += ", more than they can carry: requests will queue"
@@ -147,7 +149,13 @@ def _promise(target: Target, replicas: int, now: float, then: float, p95_then: f
         sentence += "; no p95 is expected, because none was measured just now"
     elif p95_then is not None:
         sentence += f", p95 about {target.p95_ms:.0f} -> {p95_then:.0f} ms (a queueing estimate)"
-    return sentence + "." + _company(target)
+    return sentence + "." + _in_vain(target, replicas) + _company(target)
+
+
+def _in_vain(target: Target, replicas: int) -> str:
+    if target.hot is None or replicas <= target.replicas:
+        return ""
+    return f" Most of its lag lies in {target.hot}, which one replica alone reads: more leave that as it is."
 
 
 def _company(target: Target) -> str:

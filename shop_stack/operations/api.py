@@ -26,6 +26,7 @@ from shop_stack.errors import (
     SettingError,
     ShopfloorError,
 )
+from shop_stack.leads import Lead, leads_to
 from shop_stack.listening import listen_on
 from shop_stack.operations.audit import Report
 from shop_stack.operations.auditing import Auditing
@@ -39,6 +40,7 @@ from shop_stack.operations.model import (
     IncidentView,
     Journey,
     LogLines,
+    ObjectiveView,
     Problem,
     ReplayPreview,
     ReplayRequest,
@@ -67,6 +69,15 @@ _STATUS: dict[type[ShopfloorError], tuple[int, str]] = {
     NotRunning: (503, "the supervisor does not answer"),
     EventLogError: (503, "the event log does not answer"),
 }
+
+_FROM_AN_ACTION = leads_to(Lead("get", "/ops/v1/actions/{action_id}", {"path.action_id": "$response.body#/action_id"}))
+_FROM_DEAD_LETTERS = leads_to(
+    Lead(
+        "post",
+        "/ops/v1/dead-letters/replay",
+        body={"service": "$response.body#/0/service", "event_id": "$response.body#/0/event_id"},
+    )
+)
 
 
 class NotAllowed(AccessDenied):
@@ -178,8 +189,13 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
 
     @get("/ops/v1/consumer-groups", guards=see, sync_to_thread=True)
     def consumer_groups() -> list[GroupLag]:
-        """Each consumer group's distance to the end, by partition."""
+        """How far each consumer group is behind: records, seconds, orders, money, its drain, and each partition."""
         return engine.consumer_groups()
+
+    @get("/ops/v1/objectives", guards=see, sync_to_thread=True)
+    def objectives() -> list[ObjectiveView]:
+        """Every objective of stack.toml, what is left of its error budget, and how fast that burns."""
+        return engine.burning.views(_now())
 
     @get("/ops/v1/incidents", guards=see, sync_to_thread=True)
     def incidents() -> list[IncidentView]:
@@ -191,16 +207,28 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         """Say that somebody looks after it; `take_over` when another did until now."""
         return engine.incidents.acknowledge(incident_id, _who(request).subject, _now(), take_over=take_over)
 
-    return [actions, action, journey, consumer_groups, incidents, acknowledge]
+    return [actions, action, journey, consumer_groups, objectives, incidents, acknowledge]
 
 
 def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
-    @post("/ops/v1/services/{service_name:str}/scale", guards=act, sync_to_thread=True, status_code=202)
+    @post(
+        "/ops/v1/services/{service_name:str}/scale",
+        guards=act,
+        sync_to_thread=True,
+        status_code=202,
+        opt=_FROM_AN_ACTION,
+    )
     def scale(request: Asked, service_name: Name, data: JSONBody[ScaleRequest], key: Key = None) -> Accepted:
         """Want a number of replicas; the answer comes before the effect."""
         return Accepted(engine.performer.scale(service_name, data, _who(request), key))
 
-    @post("/ops/v1/services/{service_name:str}/restart", guards=act, sync_to_thread=True, status_code=202)
+    @post(
+        "/ops/v1/services/{service_name:str}/restart",
+        guards=act,
+        sync_to_thread=True,
+        status_code=202,
+        opt=_FROM_AN_ACTION,
+    )
     def restart(request: Asked, service_name: Name, data: JSONBody[RestartRequest], key: Key = None) -> Accepted:
         """Replace one replica, or each in turn; the answer comes before the effect."""
         return Accepted(engine.performer.restart(service_name, data, _who(request), key))
@@ -209,7 +237,7 @@ def _action_routes(engine: Engine, act: list[Any]) -> list[HTTPRouteHandler]:
 
 
 def _dead_letter_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPRouteHandler]:
-    @get("/ops/v1/dead-letters", guards=see, sync_to_thread=True)
+    @get("/ops/v1/dead-letters", guards=see, sync_to_thread=True, opt=_FROM_DEAD_LETTERS)
     def dead_letters(service: Text = "", limit: Limit = 200) -> list[DeadLetterView]:
         """Records that could not be handled and stop their aggregates, oldest first."""
         return engine.dead_letters.letters([service] if service else [])[:limit]

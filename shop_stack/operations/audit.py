@@ -5,7 +5,7 @@ flight; what an open incident or a parked message names counts as explained.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -217,27 +217,32 @@ def one_key_one_order(
     orders: Iterable[OrderRow],
     keys: Iterable[KeyRow],
     kept_since_us: int,
-    forgotten: Container[str] = (),
+    forgotten: Mapping[str, int] | None = None,
     excuses: Excuses = NO_EXCUSES,
 ) -> Invariant:
     """Every idempotency key of an accepted checkout leads to one order of its own, and every order to one key.
 
     `kept_since_us`: orders placed before it may have lost their key to pruning (microseconds since 1970), as those of
-    `forgotten` customers have to their erasure.
+    `forgotten` customers, up to that time, have to their erasure.
     """
+    erased = forgotten or {}
     tally = Tally("one_key_one_order", excuses)
+    rows, placed = list(keys), list(orders)
+    tally.rows = len(rows)
+    promised = Counter([row.order_id for row in rows if row.order_id is not None])
+    known = {order.order_id for order in placed}
+    doubtful = {order_id for order_id, times in promised.items() if times > 1} | promised.keys() ^ known
     by_order: defaultdict[str, list[str]] = defaultdict(list)
-    for row in keys:
-        tally.rows += 1
-        if row.order_id is not None:
+    for row in rows if doubtful else ():
+        if row.order_id in doubtful:
             by_order[row.order_id].append(row.key)
-    known = set()
-    for order in orders:
-        known.add(order.order_id)
+    for order in placed if doubtful else ():
         found = by_order.get(order.order_id, [])
         if len(found) > 1:
             tally.difference(order.order_id, f"was answered to {len(found)} keys: {', '.join(sorted(found)[:3])}")
-        elif not found and order.placed_us >= kept_since_us and order.customer_id not in forgotten:
+        elif order.order_id not in doubtful:
+            continue
+        elif not found and order.placed_us >= max(kept_since_us, erased.get(order.customer_id, 0)):
             tally.difference(order.order_id, "was placed without an idempotency key: its request was never answered")
     for order_id, found in by_order.items():
         if order_id not in known:
@@ -248,10 +253,8 @@ def one_key_one_order(
 def captured_at_most_once(captures: Iterable[CaptureRow], excuses: Excuses = NO_EXCUSES) -> Invariant:
     """The provider has approved at most one capture of each order: a second key would have been a second capture."""
     tally = Tally("captured_at_most_once", excuses)
-    asked: Counter[str] = Counter()
-    for row in captures:
-        tally.rows += 1
-        asked[row.order_id] += 1
+    asked = Counter([row.order_id for row in captures])
+    tally.rows = asked.total()
     for order_id, times in asked.items():
         if times > 1:
             tally.difference(order_id, f"was captured {times} times by the provider's ledger")
@@ -290,13 +293,16 @@ def money_sums_agree(
     accounts: Mapping[str, AccountRow],
     payments: Mapping[str, tuple[str, int]],
     excuses: Excuses,
+    agreed: tuple[int, int] = (0, 0),
 ) -> Invariant:
     """The sums agree: what confirmed orders cost, what payments say was captured, and what the provider took.
 
     `payments` maps an order to (state, amount in minor units). Orders in flight or explained are left out of all three.
+    `agreed` are further orders that have the same amount in all three: how many, and their sum in minor units.
     """
     tally = Tally("money_sums_agree")
-    ordered = paid = taken = 0
+    tally.rows = agreed[0]
+    ordered = paid = taken = agreed[1]
     for order_id, order in orders.items():
         if order.state not in ENDED or excuses.cover(order_id):
             tally.in_flight += order.state not in ENDED

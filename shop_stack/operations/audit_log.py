@@ -12,7 +12,7 @@ from shop_stack.events.topics import TOPICS
 from shop_stack.operations.audit_columns import Reading, Records
 from shop_stack.operations.audit_stores import BookUnreadable, open_store
 
-_AT_ONCE = 2000
+_AT_ONCE = 4000
 _SHIFT = 48  # of the embedded log's record ids: partition << 48 | position
 _POSITION = (1 << _SHIFT) - 1
 

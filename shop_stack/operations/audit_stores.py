@@ -5,11 +5,11 @@ so that their mistakes are not its own. A table that is not there has no rows.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -18,13 +18,15 @@ import numpy as np
 from shop_stack.errors import ShopfloorError
 from shop_stack.events import StockLevelChanged, StockReceived
 from shop_stack.operations.audit import AccountRow, CaptureRow, KeyRow, OrderRow
-from shop_stack.operations.audit_columns import NO_TEXTS, Texts, joined_texts, split
+from shop_stack.operations.audit_columns import NO_TEXTS, Numbers, Texts, column, joined_texts, split
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_operators import ActionRow, AuditRow
+from shop_stack.operations.audit_orders import Marked, Marks
 from shop_stack.operations.audit_stock import LevelRow, ReservationRow, StockChange
 from shop_stack.operations.audit_streams import Outgoing
 
 _AT_ONCE = 20_000
+Row = TypeVar("Row", bound=tuple[Any, ...])
 _MAPPED = 1 << 40  # bytes: a read call a page costs more than the page
 
 
@@ -32,16 +34,16 @@ class BookUnreadable(ShopfloorError):
     """A store cannot be read; the message names it."""
 
 
-class _Promised(msgspec.Struct):
+class _Promised(msgspec.Struct, gc=False):
     order_id: str | None = None
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     product_id: str
     quantity: int
 
 
-class _Units(msgspec.Struct):
+class _Units(msgspec.Struct, gc=False):
     product_id: str = ""
     quantity: int | None = None
     available: int = 0
@@ -49,7 +51,7 @@ class _Units(msgspec.Struct):
     sold: int = 0
 
 
-class _StockEvent(msgspec.Struct):
+class _StockEvent(msgspec.Struct, gc=False):
     data: _Units
 
 
@@ -66,9 +68,12 @@ class _Action(msgspec.Struct):
     replicas: int | None = None
 
 
+_ORDERS_DROPPED = "SELECT customer_id, max(at_us) FROM erasure_answers WHERE place = 'orders' GROUP BY customer_id"
+_NEVER = 1 << 62
+_ids = msgspec.json.Decoder(list[str])
 _promised = msgspec.json.Decoder(_Promised)
 _all_promised = msgspec.json.Decoder(list[_Promised])
-_lines = msgspec.json.Decoder(list[_Line])
+_all_lines = msgspec.json.Decoder(list[list[_Line]])
 _stock_events = msgspec.json.Decoder(list[_StockEvent])
 _correlated = msgspec.json.Decoder(_Correlated)
 _action = msgspec.json.Decoder(_Action)
@@ -104,17 +109,32 @@ def _rows(connection: sqlite3.Connection, table: str, sql: str, values: Sequence
     return iter(connection.execute(sql, values)) if there else iter(())
 
 
-def read_orders(orders: sqlite3.Connection, watermark_us: int) -> dict[str, OrderRow]:
-    """All orders by id; `moved_us` is when the last event was committed if that was at the watermark or later.
+def _made(kind: type[Row], rows: Iterable[Any]) -> Iterator[Row]:
+    """Rows with their columns' names; without the check that `_make` does of each."""
+    return map(partial(tuple.__new__, kind), rows)
 
-    Else when it was placed; microseconds since 1970.
+
+def read_orders(
+    orders: sqlite3.Connection, watermark_us: int, only: Sequence[str] | None = None
+) -> dict[str, OrderRow]:
+    """The orders by id, all or `only` these; `moved_us` is when the last event was committed if that was at the
+    watermark or later, else when it was placed; microseconds since 1970.
     """
     moved = _recently_moved(orders, watermark_us)
     sql = "SELECT order_id, state, total_minor, placed_us, placed_us, customer_id FROM orders"
-    found = {row[0]: OrderRow._make(row) for row in _rows(orders, "orders", sql)}
+    found = {row.order_id: row for row in _made(OrderRow, _of_orders(orders, "orders", sql, only))}
     for order_id in moved.keys() & found.keys():
         found[order_id] = found[order_id]._replace(moved_us=moved[order_id])
     return found
+
+
+def _of_orders(store: sqlite3.Connection, table: str, sql: str, only: Sequence[str] | None) -> Iterator[Any]:
+    if only is None:
+        return _rows(store, table, sql)
+    if not only:
+        return iter(())
+    some = msgspec.json.encode(only).decode()
+    return _rows(store, table, sql + " WHERE order_id IN (SELECT value FROM json_each(?))", (some,))  # noqa: S608
 
 
 def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]:
@@ -127,21 +147,35 @@ def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]
     return moved
 
 
+def read_promised(orders: sqlite3.Connection) -> tuple[int, Texts]:
+    """How many idempotency keys of checkouts there are, and the orders that those name which name one."""
+    cursor = _rows(orders, "idempotency_keys", f"SELECT answer FROM idempotency_keys {_CHECKOUTS}")  # noqa: S608
+    number, parts = 0, [NO_TEXTS]
+    while rows := list(islice(cursor, _AT_ONCE)):
+        number += len(rows)
+        parts.append(column([one for one in _orders_promised([answer for (answer,) in rows]) if one is not None]))
+    return number, joined_texts(parts)
+
+
+_CHECKOUTS = "WHERE method = 'POST' AND path = '/v1/orders'"
+
+
 def read_keys(orders: sqlite3.Connection) -> Iterator[KeyRow]:
     """The idempotency keys of checkouts."""
-    sql = "SELECT subject, key, status, at, answer FROM idempotency_keys WHERE method = 'POST' AND path = '/v1/orders'"
+    sql = f"SELECT subject, key, status, at, answer FROM idempotency_keys {_CHECKOUTS}"  # noqa: S608
     cursor = _rows(orders, "idempotency_keys", sql)
-    while some := list(islice(cursor, 1000)):
-        for (subject, key, status, at, _), order_id in zip(some, _promised_by([row[4] for row in some]), strict=True):
-            yield KeyRow(subject, key, status, order_id, at)
+    while rows := list(islice(cursor, _AT_ONCE)):
+        subjects, names, statuses, ats, answers = zip(*rows, strict=True)
+        yield from _made(KeyRow, zip(subjects, names, statuses, _orders_promised(answers), ats, strict=True))
 
 
-def _promised_by(answers: Sequence[bytes]) -> list[str | None]:
-    """The order that each answer names; None where it names none or is no JSON."""
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-        found = _all_promised.decode(b"[" + b",".join(answers) + b"]")
-        if len(found) == len(answers):
-            return [one.order_id for one in found]
+def _orders_promised(answers: Sequence[bytes]) -> list[str | None]:
+    try:
+        promised = _all_promised.decode(b"[" + b",".join(answers) + b"]")
+        if len(promised) == len(answers):
+            return [one.order_id for one in promised]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass  # one of them is none: each by itself
     return [_order_promised(answer) for answer in answers]
 
 
@@ -158,40 +192,104 @@ def read_erased(customers: sqlite3.Connection) -> list[ErasedRow]:
     return [ErasedRow._make(row) for row in _rows(customers, "people", sql)]
 
 
-def read_accounts(ledger: sqlite3.Connection) -> dict[str, AccountRow]:
+def read_forgotten(customers: sqlite3.Connection) -> dict[str, int]:
+    """Up to when orders may have lost their keys, by each id that was ever erased (microseconds since 1970).
+
+    Somebody may come back under an id that was erased; until orders has answered, the time is beyond any order.
+    """
+    until = {row.customer_id: row.erased_us for row in read_erased(customers)}
+    dropped = dict(_rows(customers, "erasure_answers", _ORDERS_DROPPED))
+    for (ids,) in _rows(customers, "erasures", "SELECT ids FROM erasures WHERE erased_us IS NOT NULL"):
+        until |= {one: dropped.get(one, _NEVER) for one in _ids.decode(ids)}
+    return until
+
+
+def read_accounts(ledger: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, AccountRow]:
     """The provider's accounts by order."""
     sql = "SELECT order_id, state, authorised_minor, captured_minor, refunded_minor FROM accounts"
-    return {row[0]: AccountRow._make(row) for row in _rows(ledger, "accounts", sql)}
+    return {row.order_id: row for row in _made(AccountRow, _of_orders(ledger, "accounts", sql, only))}
+
+
+def read_captured(ledger: sqlite3.Connection) -> Texts | None:
+    """The order of each capture that the provider approved; None when they are no plain texts."""
+    sql = "SELECT count(*), CAST(group_concat(order_id, char(10)) AS BLOB) FROM answers"
+    number, ids = next(_rows(ledger, "answers", f"{sql} WHERE step = 'capture' AND status = 200"), (0, b""))
+    found = split(ids, number)
+    return found if len(found) == number else None
 
 
 def read_captures(ledger: sqlite3.Connection) -> Iterator[CaptureRow]:
     """The captures that the provider approved, one a key."""
     sql = "SELECT order_id, key, amount_minor FROM answers WHERE step = 'capture' AND status = 200"
-    return map(CaptureRow._make, _rows(ledger, "answers", sql))
+    return _made(CaptureRow, _rows(ledger, "answers", sql))
 
 
-def read_payments(payments: sqlite3.Connection) -> dict[str, tuple[str, int]]:
+def read_payments(payments: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, tuple[str, int]]:
     """(state, amount in minor units) by order."""
     sql = "SELECT order_id, state, amount_minor FROM payments"
-    return {order_id: (state, amount) for order_id, state, amount in _rows(payments, "payments", sql)}
+    rows = _of_orders(payments, "payments", sql, only)
+    return {order_id: (state, amount) for order_id, state, amount in rows}
 
 
-def read_shipments(shipping: sqlite3.Connection) -> dict[str, str]:
+def read_shipments(shipping: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, str]:
     """The parcels' states by order."""
-    return dict(_rows(shipping, "shipments", "SELECT order_id, state FROM shipments"))
+    return dict(_of_orders(shipping, "shipments", "SELECT order_id, state FROM shipments", only))
 
 
-def read_reservation_states(inventory: sqlite3.Connection) -> dict[str, str]:
+def read_reservation_states(inventory: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, str]:
     """The reservations' states by order."""
-    return dict(_rows(inventory, "reservations", "SELECT order_id, state FROM reservations"))
+    return dict(_of_orders(inventory, "reservations", "SELECT order_id, state FROM reservations", only))
+
+
+_MARKED = {
+    "orders": ("CASE state WHEN 'completed' THEN 'c' WHEN 'rejected' THEN 'f' WHEN 'cancelled' THEN 'f' ELSE '-' END",
+               "total_minor", "placed_us"),
+    "reservations": ("CASE state WHEN 'sold' THEN 's' WHEN 'reserved' THEN 'r' ELSE '-' END", "0", "0"),
+    "accounts": ("CASE state WHEN 'authorised' THEN 'h' ELSE '-' END", "captured_minor - refunded_minor", "0"),
+    "payments": ("'-'", "CASE state WHEN 'captured' THEN amount_minor ELSE 0 END", "0"),
+    "shipments": ("CASE state WHEN 'delivered' THEN 'd' ELSE '-' END", "0", "0"),
+}  # fmt: skip
+
+
+def read_marked(opened: Mapping[str, sqlite3.Connection], ledger: sqlite3.Connection) -> Marked | None:
+    """What these stores and the provider's ledger have of orders; None when one cannot be read as columns."""
+    orders, reservations = read_marks(opened["orders"], "orders"), read_marks(opened["inventory"], "reservations")
+    accounts, payments = read_marks(ledger, "accounts"), read_marks(opened["payments"], "payments")
+    shipments = read_marks(opened["shipping"], "shipments")
+    if orders is None or reservations is None or accounts is None or payments is None or shipments is None:
+        return None
+    return Marked(orders, reservations, accounts, payments, shipments)
+
+
+def read_marks(store: sqlite3.Connection, table: str) -> Marks | None:
+    """A table of orders as columns; None when its ids or its amounts are not what they must be."""
+    letter, amount, at = _MARKED[table]
+    sql = (
+        f"SELECT count(*), CAST(group_concat(order_id, char(10)) AS BLOB), CAST(group_concat({letter}, '') AS BLOB), "  # noqa: S608
+        f"group_concat({amount}), group_concat({at}) FROM {table}"
+    )
+    number, ids, letters, amounts, ats = next(_rows(store, table, sql), (0, b"", b"", "", ""))
+    if number == 0:
+        return Marks(NO_TEXTS, *(np.zeros(0, dtype=np.int64) for _ in range(3)))
+    try:
+        marks = Marks(split(ids, number), np.frombuffer(letters, dtype=np.uint8), _whole(amounts), _whole(ats))
+    except ValueError:
+        return None
+    return marks if all(len(of) == number for of in marks) else None
+
+
+def _whole(numbers: str) -> Numbers:
+    return np.array(numbers.split(","), dtype=np.int64)
 
 
 def read_reservations(inventory: sqlite3.Connection) -> Iterator[ReservationRow]:
     """The reservations that hold or have sold something."""
     sql = "SELECT order_id, state, lines FROM reservations WHERE state IN ('reserved', 'sold')"
-    for order_id, state, lines in _rows(inventory, "reservations", sql):
-        units = [(line.product_id, line.quantity) for line in _lines.decode(lines)]
-        yield ReservationRow(order_id, state, units)
+    cursor = _rows(inventory, "reservations", sql)
+    while rows := list(islice(cursor, _AT_ONCE)):
+        decoded = _all_lines.decode("[" + ",".join([lines for _, _, lines in rows]) + "]")
+        for (order_id, state, _), lines in zip(rows, decoded, strict=True):
+            yield ReservationRow(order_id, state, [(line.product_id, line.quantity) for line in lines])
 
 
 def read_levels(inventory: sqlite3.Connection) -> list[LevelRow]:
@@ -205,9 +303,9 @@ def read_stock_changes(inventory: sqlite3.Connection) -> Iterator[StockChange]:
     sql = "SELECT payload FROM outbox WHERE type IN (?, ?) ORDER BY ordinal"
     cursor = _rows(inventory, "outbox", sql, (StockReceived.type, StockLevelChanged.type))
     while payloads := [payload for (payload,) in islice(cursor, 1000)]:
-        for event in _stock_events.decode(b"[" + b",".join(payloads) + b"]"):
-            units = event.data
-            yield StockChange(units.product_id, units.quantity, units.available, units.reserved, units.sold)
+        events = [event.data for event in _stock_events.decode(b"[" + b",".join(payloads) + b"]")]
+        rows = [(one.product_id, one.quantity, one.available, one.reserved, one.sold) for one in events]
+        yield from _made(StockChange, rows)
 
 
 def read_outbox(store: sqlite3.Connection, column: str = "id") -> dict[str, Outgoing]:
@@ -247,17 +345,18 @@ def oldest_unpublished(store: sqlite3.Connection) -> int | None:
 def read_inbox(store: sqlite3.Connection, consumer: str) -> Texts:
     """The ids that a consumer has handled."""
     parts: list[Texts] = []
+    bound = "SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT 1 OFFSET ?"
+    ids = "SELECT count(*), CAST(group_concat(event_id, char(10)) AS BLOB) FROM inbox WHERE consumer = ?1 "
     last = ""
-    sql = (
-        "SELECT count(*), max(event_id), CAST(group_concat(event_id, char(10)) AS BLOB) FROM "
-        "(SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT ?)"
-    )
-    while True:
-        number, newest, ids = next(_rows(store, "inbox", sql, (consumer, last, _AT_ONCE)), (0, "", b""))
-        if number == 0:
-            return joined_texts(parts)
-        parts.append(split(ids, number))
-        last = newest
+    while found := next(_rows(store, "inbox", bound, (consumer, last, _AT_ONCE - 1)), None):
+        number, joined = store.execute(
+            f"{ids}AND event_id > ?2 AND event_id <= ?3", (consumer, last, *found)
+        ).fetchone()
+        parts.append(split(joined, number))
+        last = found[0]
+    number, joined = next(_rows(store, "inbox", f"{ids}AND event_id > ?2", (consumer, last)), (0, b""))
+    parts.append(split(joined, number))
+    return joined_texts(parts)
 
 
 def read_parked(store: sqlite3.Connection, consumer: str) -> tuple[Texts, set[str]]:

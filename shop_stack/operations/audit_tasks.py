@@ -23,9 +23,10 @@ from shop_stack.moments import moment
 from shop_stack.operations import audit, audit_erasure, audit_operators, audit_stock, audit_streams
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations.audit import Excuses, Invariant, Watermark
-from shop_stack.operations.audit_columns import NO_KEYS, Ids, Keys, Records, Texts, keys
+from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, first_occurrences, keys
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_log import LogRows, Positions, read_topic
+from shop_stack.operations.audit_orders import Marked, Plain, Screened, keys_lead_to_orders, screen, with_plain
 from shop_stack.operations.audit_streams import Outgoing, Subscription
 
 _MARGIN = timedelta(days=1)
@@ -104,38 +105,63 @@ def audit_orders(books: Books, frame: Frame) -> list[Invariant]:
     """Orders, money, parcels and requests; orders are read first, so that the others are at least as far."""
     excuses, watermark = frame.excuses, frame.watermark
     with _opened(books, ("orders", "payments", "inventory", "shipping")) as opened, closing(books.ledger()) as ledger:
-        orders = stores.read_orders(opened["orders"], watermark.at_us)
-        reservations = stores.read_reservation_states(opened["inventory"])
-        accounts, shipments = stores.read_accounts(ledger), stores.read_shipments(opened["shipping"])
-        payments = stores.read_payments(opened["payments"])
-        keys_kept_us = watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
-        forgotten = {row.customer_id for row in _erased(books)}
-        answered = stores.read_keys(opened["orders"])
-        of_keys = audit.one_key_one_order(orders.values(), answered, keys_kept_us, forgotten, excuses)
+        marked = stores.read_marked(opened, ledger)
+        seen = screen(marked, excuses) if marked is not None else Screened(Plain())
+        plain, only = seen.plain, seen.looked_at
+        orders = stores.read_orders(opened["orders"], watermark.at_us, seen.others)
+        reservations = stores.read_reservation_states(opened["inventory"], only)
+        accounts, shipments = stores.read_accounts(ledger, only), stores.read_shipments(opened["shipping"], only)
+        payments = stores.read_payments(opened["payments"], only)
         known = _with_younger(books, orders, watermark, [reservations, accounts, shipments])
+        agreed = (plain.completed + plain.failed, plain.amount)
+        reached = audit.orders_reach_an_end(
+            orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses
+        )
         return [
-            audit.orders_reach_an_end(orders.values(), frame.step_deadline_s, frame.delivery_s, watermark, excuses),
-            of_keys,
-            audit.captured_at_most_once(stores.read_captures(ledger), excuses),
-            audit.money_equals_orders(known, accounts, watermark, excuses),
-            audit.money_sums_agree(known, accounts, payments, excuses),
-            audit.failures_leave_nothing(known, reservations, accounts, shipments, excuses),
-            audit.completed_orders_are_whole(known, reservations, shipments, watermark, excuses),
+            with_plain(reached, agreed[0]),
+            _keys_and_orders(books, opened["orders"], marked, frame),
+            _captures(ledger, excuses),
+            with_plain(audit.money_equals_orders(known, accounts, watermark, excuses), agreed[0]),
+            audit.money_sums_agree(known, accounts, payments, excuses, agreed),
+            with_plain(audit.failures_leave_nothing(known, reservations, accounts, shipments, excuses), plain.failed),
+            with_plain(
+                audit.completed_orders_are_whole(known, reservations, shipments, watermark, excuses), plain.completed
+            ),
         ]
 
 
 _KEYS_SURELY_KEPT = timedelta(hours=23)
 
 
+def _keys_and_orders(books: Books, store: sqlite3.Connection, marked: Marked | None, frame: Frame) -> Invariant:
+    """The checkouts' keys; rows are read when not every order has one key and every key its order."""
+    kept_us = frame.watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
+    number, promised = stores.read_promised(store)
+    if marked is not None and keys_lead_to_orders(marked.orders, promised, kept_us):
+        return with_plain(audit.one_key_one_order((), (), kept_us), number)
+    orders = stores.read_orders(store, frame.watermark.at_us)
+    with closing(books.store("customers")) as customers:
+        forgotten = stores.read_forgotten(customers)
+    return audit.one_key_one_order(orders.values(), stores.read_keys(store), kept_us, forgotten, frame.excuses)
+
+
+def _captures(ledger: sqlite3.Connection, excuses: Excuses) -> Invariant:
+    """The provider's captures; rows are read when an order has a second one."""
+    captured = stores.read_captured(ledger)
+    if captured is not None and first_occurrences(keys(captured)).all():
+        return with_plain(audit.captured_at_most_once(()), len(captured))
+    return audit.captured_at_most_once(stores.read_captures(ledger), excuses)
+
+
 def _with_younger(
     books: Books, orders: dict[str, audit.OrderRow], watermark: Watermark, others: list[Mapping[str, object]]
 ) -> dict[str, audit.OrderRow]:
     """The orders, with those that were placed while the others' books were read."""
-    if not any(other.keys() - orders.keys() for other in others):
+    strange = sorted({name for other in others for name in other.keys() - orders.keys()})
+    if not strange:
         return orders
     with _opened(books, ("orders",)) as again:
-        now = stores.read_orders(again["orders"], watermark.at_us)
-    return {**{name: row for name, row in now.items() if name not in orders}, **orders}
+        return {**stores.read_orders(again["orders"], watermark.at_us, strange), **orders}
 
 
 def audit_stock_levels(books: Books, frame: Frame) -> list[Invariant]:
@@ -162,7 +188,7 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
             for topic, rows in stores.read_outbox(opened[name]).items():
                 outgoing.setdefault(topic, []).append(rows)
         inboxes = [_inbox(opened[one.name], one, frame) for one in share.consumers]
-        found = [audit_streams.handled_once(one.consumer.name, one.ids, one.parked) for one in inboxes]
+        found = [audit_streams.handled_once(one.consumer.name, one.ids, one.parked, one.keys) for one in inboxes]
         seen: list[Keys] = [NO_KEYS]
         handled = partial(_handled, books, [one.consumer.name for one in inboxes], share.stores)
         for topic in topics:
@@ -172,29 +198,30 @@ def audit_streams_of(books: Books, frame: Frame, share: Streams) -> Found:
                 found += audit_topic(records, together(outgoing.pop(topic, [])), frame, handled)
             found += [one.held_against(records, frame) for one in inboxes if topic in one.consumer.kinds]
     every = np.sort(np.concatenate(seen))
-    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since) for one in inboxes}
+    gone = {one.consumer.name: audit_streams.unlogged(one.ids, every, one.logged_since, one.keys) for one in inboxes}
     counts = {one.consumer.name: (len(one.ids), gone[one.consumer.name]) for one in inboxes}
     return Found(audit.merged(found), outgoing, every, counts)
 
 
 class _Inbox(NamedTuple):
     consumer: Consumer
-    ids: Ids
-    parked: Ids
+    ids: Texts
+    keys: Keys
+    parked: Texts
     since: bytes
     logged_since: bytes
 
     def held_against(self, records: Records, frame: Frame) -> Invariant:
         """Whether it has what the log has for it."""
         kinds, committed = self.consumer.kinds[records.topic], self.consumer.committed.get(records.topic, {})
-        mine = Subscription(self.consumer.name, kinds, committed, self.ids, self.parked, self.since)
+        mine = Subscription(self.consumer.name, kinds, committed, self.ids, self.parked, self.since, self.keys)
         return audit_streams.subscribed_events_handled(records, mine, frame.excuses)
 
 
 def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
     ids, parked = stores.read_inbox(store, consumer.name), stores.read_parked(store, consumer.name)[0]
     logged = consumer.kept - 2 * _MARGIN if consumer.kept is not None else None  # the log forgets before the inbox
-    return _Inbox(consumer, Ids(ids), Ids(parked), _since(frame, consumer.kept), _since(frame, logged))
+    return _Inbox(consumer, ids, np.sort(keys(ids)), parked, _since(frame, consumer.kept), _since(frame, logged))
 
 
 def _handled(books: Books, *names: Iterable[str]) -> Keys:
@@ -298,8 +325,8 @@ def open_incidents(log: LogRows) -> frozenset[str]:
 
 def together(parts: Sequence[Outgoing]) -> Outgoing:
     """The rows of several outboxes."""
-    if not parts:
-        return Outgoing()
+    if len(parts) < 2:
+        return parts[0] if parts else Outgoing()
     return Outgoing(np.concatenate([p.published for p in parts]), np.concatenate([p.pending for p in parts]))
 
 

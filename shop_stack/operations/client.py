@@ -20,6 +20,7 @@ from shop_stack.operations.model import (
     IncidentView,
     Journey,
     LogLines,
+    ObjectiveView,
     Problem,
     ReplayPreview,
     ReplayRequest,
@@ -94,8 +95,12 @@ class OperationsClient:
         return self._get(f"/ops/v1/orders/{quote(order_id, safe='')}", Journey, timeout_s=20.0)
 
     def consumer_groups(self) -> list[GroupLag]:
-        """Each group's distance to the end, by partition."""
+        """How far each group is behind, in all and by partition."""
         return self._get("/ops/v1/consumer-groups", list[GroupLag], timeout_s=20.0)
+
+    def objectives(self) -> list[ObjectiveView]:
+        """Every objective, its error budget, and how fast that burns."""
+        return self._get("/ops/v1/objectives", list[ObjectiveView])
 
     def incidents(self) -> list[IncidentView]:
         """Incidents, open ones first, then newest first."""

@@ -1,6 +1,7 @@
 """Operations as a whole: its parts made from the settings, started and stopped together."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import cast
 
@@ -13,6 +14,8 @@ from shop_stack.events import SAMPLES, StackSampled
 from shop_stack.hosting.topology import Topology, read_topology
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations.actions import utilisation
+from shop_stack.operations.burning import Burning
+from shop_stack.operations.changes import Changes, events_or_none
 from shop_stack.operations.history import KEPT, History, Moment, from_sample
 from shop_stack.operations.incidents import Incidents
 from shop_stack.operations.journeys import Step, ask_analytics, assemble, is_over, read_log
@@ -43,6 +46,7 @@ class Engine:
     sampler: Sampler
     performer: Performer
     incidents: Incidents
+    burning: Burning
     views: Views
     tail: Tail
     dead_letters: DeadLetters
@@ -93,25 +97,8 @@ class Engine:
         return journey
 
     def consumer_groups(self) -> list[GroupLag]:
-        """Each group's positions and lag by partition. Raises LogUnavailable."""
-        log = self.link.log()
-        found = []
-        for group in log.groups():
-            committed = log.committed(group)
-            ends = {topic: log.ends(topic) for topic in {topic for topic, _ in log.lag(group)}}
-            for (topic, partition), lag in sorted(log.lag(group).items()):
-                position = committed.get((topic, partition))
-                found.append(
-                    GroupLag(
-                        group=group,
-                        topic=topic,
-                        partition=partition,
-                        committed=position,
-                        end=ends[topic][partition],
-                        lag=lag,
-                    )
-                )
-        return found
+        """How far each group is behind, in all and by partition. Raises LogUnavailable."""
+        return self.link.consumer_groups()
 
     def _ask_analytics(self, order_id: str) -> list[Step]:
         port = self.settings.ports.get("analytics")
@@ -129,17 +116,26 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     store = Store(settings.home.operations_store)
     history, projection = History(), Projection()
     link = LogLink(partial(_open, settings, stack, topology, history), store, projection)
-    incidents = Incidents(store, projection)
+    burning = Burning(stack, history, store, partial(_changes, store, link))
+    incidents = Incidents(store, projection, burning.troubles)
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
     dead_letters = DeadLetters(topology, runtime)
     performer = Performer(stack, topology, store, runtime, history, sampler, link.wake, dead_letters)
-    sampler.afterwards(incidents.watch, performer.measure_due)
+    sampler.afterwards(burning.observe, incidents.watch, performer.measure_due)
     views = Views(settings, stack, topology, history, projection, link)
     tail = Tail(link.log)
     people = People(topology, runtime, store, link.wake)
-    made = (settings, stack, runtime, store, link, sampler, performer, incidents, views, tail, dead_letters, people)
-    return Engine(*made)
+    watching = (sampler, performer, incidents, burning, views, tail)
+    return Engine(settings, stack, runtime, store, link, *watching, dead_letters, people)
+
+
+def _changes(store: Store, link: LogLink, since: datetime) -> Changes:
+    try:
+        log = link.log()
+    except EventLogError:
+        return Changes(store.since(since), None)
+    return Changes(store.since(since), events_or_none(log, since))
 
 
 def _open(settings: Settings, stack: Stack, topology: Topology, history: History) -> EventLog:

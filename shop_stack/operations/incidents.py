@@ -1,8 +1,8 @@
-"""What needs a person: crash loops and stopped aggregates, opened and resolved as the samples show them."""
+"""What needs a person: crash loops, stopped aggregates, burning budgets; opened and resolved as the samples say."""
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -99,11 +99,14 @@ def _not_yours(view: IncidentView, actor: str, take_over: bool) -> str:
 
 
 class Incidents:
-    """Opens, resolves and acknowledges incidents, in the store and as events."""
+    """Opens, resolves and acknowledges incidents, in the store and as events. `others` tells further troubles."""
 
-    def __init__(self, store: Store, projection: Projection) -> None:
+    def __init__(
+        self, store: Store, projection: Projection, others: Callable[[], Sequence[Trouble]] = lambda: ()
+    ) -> None:
         self._store = store
         self._projection = projection
+        self._others = others
         self._loops = CrashLoops()
         self._open = store.open_incidents()
         self._lock = threading.Lock()
@@ -114,7 +117,7 @@ class Incidents:
             self._adopt(now)
             if snapshot.observation is None or snapshot.runtime_error:
                 return
-            troubles = [*self._loops.troubles(snapshot.observation), *stopped_troubles(snapshot)]
+            troubles = [*self._loops.troubles(snapshot.observation), *stopped_troubles(snapshot), *self._others()]
             there = {trouble.about: trouble for trouble in troubles}
             for about, trouble in there.items():
                 if about not in self._open:

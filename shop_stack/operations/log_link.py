@@ -12,11 +12,14 @@ from shop_stack.envelope import Envelope, encode
 from shop_stack.errors import LogUnavailable, ShopfloorError
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.events import SAMPLES, Event
+from shop_stack.operations.backlogs import Backlogs, up_to_date
+from shop_stack.operations.model import GroupLag
 from shop_stack.operations.projection import Projection
 from shop_stack.operations.store import Store
 
 KEPT_SAMPLES = 600
 _LAG_EVERY_S, _LAG_AT_MOST_S, _LAG_SHARE = 3.0, 10.0, 200  # a slower log is asked less often
+_LAG_HURRY_S, _LAG_HURRY_SHARE = 0.9, 50  # with every sample, while any group has something to read
 _SILENT_S = 5.0
 _RETENTION_FIRST_S, _RETENTION_EVERY_S = 60.0, 3600.0
 _LONGEST_PAUSE_S = 10.0
@@ -45,7 +48,7 @@ class LogLink:
         self._projection = projection
         self._log: EventLog | None = None
         self._samples: deque[bytes] = deque(maxlen=KEPT_SAMPLES)
-        self._lag: dict[str, int] = {}
+        self._backlogs = Backlogs()
         self._lag_due = 0.0
         self._retention_due = time.monotonic() + _RETENTION_FIRST_S
         self._error: str | None = "it has not answered yet"
@@ -100,7 +103,17 @@ class LogLink:
 
     def lag(self, group: str) -> int:
         """Records that this group has not consumed; the last known figure."""
-        return self._lag.get(group, 0)
+        found = self._backlogs.group(group)
+        return found.lag if found is not None else 0
+
+    def behind(self, group: str) -> GroupLag | None:
+        """How far the group was behind at the last look; None for a group that nobody has joined."""
+        return self._backlogs.group(group)
+
+    def consumer_groups(self) -> list[GroupLag]:
+        """Every group with its positions of right now. Raises LogUnavailable."""
+        positions = self.log().backlogs()
+        return [up_to_date(self.behind(group), group, partitions) for group, partitions in sorted(positions.items())]
 
     def _run(self) -> None:
         pause = 1.0
@@ -134,10 +147,14 @@ class LogLink:
         began = time.monotonic()
         if began < self._lag_due:
             return
-        self._lag = {group: sum(log.lag(group).values()) for group in log.groups()}
+        self._backlogs.look(log, time.time())
         self._projection.follow(log)
         ended = time.monotonic()
-        self._lag_due = ended + min(_LAG_AT_MOST_S, max(_LAG_EVERY_S, _LAG_SHARE * (ended - began)))
+        if self._backlogs.anything_unread:
+            pause_s = min(_LAG_EVERY_S, max(_LAG_HURRY_S, _LAG_HURRY_SHARE * (ended - began)))
+        else:
+            pause_s = min(_LAG_AT_MOST_S, max(_LAG_EVERY_S, _LAG_SHARE * (ended - began)))
+        self._lag_due = ended + pause_s
 
     def _retain(self, log: EventLog) -> None:
         if time.monotonic() < self._retention_due:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from shop_stack.events import Effect, WorkInHand
+from shop_stack.events import Effect, PartitionLag, WorkInHand
+from shop_stack.operations.drain import Drain, Rates
 
 Health = Literal["ok", "degraded", "down", "starting", "stopped"]
 ActionState = Literal["requested", "applied", "failed", "measured"]
@@ -24,6 +25,27 @@ class ReplicaView(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
 
 
+class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a consumer group is behind, as last looked at: `lag` records, the oldest of them `seconds` old.
+
+    `seconds` is 0 while all of them came since the look before: they flow. `orders_waiting` orders have events among
+    those that wait, together worth `waiting_minor` minor units; both are at least so much unless `orders_whole`.
+    `rates` are over the last minute, None before the second look. `hot` names the partition (`topic/number`) that
+    holds most of the lag, which more replicas leave as it is.
+    """
+
+    group: str
+    lag: int
+    seconds: float
+    orders_waiting: int
+    waiting_minor: int
+    orders_whole: bool
+    rates: Rates | None
+    drain: Drain
+    hot: str | None
+    partitions: list[PartitionLag]
+
+
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service now. Rates are per second and latencies milliseconds over the last 10 s; None: no request.
 
@@ -33,7 +55,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `forecast_band` is what was
     forecast for the present step: the ends of its 95% band; `minute_rate` is the rate to hold against it, the mean
     of the last minute. `stopped_aggregates` names the first 100. `work` is what was in hand when its oldest was oldest
-    within the last 20 s, which may not be above `objective_work_age_s`.
+    within the last 20 s, which may not be above `objective_work_age_s`. `behind` is its consumer group, of whose
+    partitions only those in which records wait; None: it has none yet.
     """
 
     name: str
@@ -69,6 +92,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     minute_rate: float = 0.0
     work: list[WorkInHand] = []
     objective_work_age_s: float = 0.0
+    behind: GroupLag | None = None
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,17 +224,6 @@ class TailEvent(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
 
 
-class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
-    """A consumer group's distance to the end of what it reads."""
-
-    group: str
-    topic: str
-    partition: int
-    committed: int | None
-    end: int
-    lag: int
-
-
 class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     """Something that needs a person."""
 
@@ -221,6 +234,25 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     resolved_at: datetime | None
     acknowledged_by: str | None
+
+
+class ObjectiveView(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /ops/v1/objectives: a promise of stack.toml, and how it is kept over the three days that are remembered.
+
+    `budget` is the share (0..1) of requests that may break it, `budget_left` the share of the three days' budget that
+    is left (below 0: overspent); known are `minutes` minutes with `requests` requests. `burn_rates` are by window in
+    minutes: 1 spends the budget exactly. `burns`: fast enough for an incident.
+    """
+
+    service: str
+    kind: Literal["availability", "latency"]
+    promise: str
+    budget: float
+    minutes: int
+    requests: float
+    budget_left: float
+    burn_rates: dict[str, float]
+    burns: bool
 
 
 class DeadLetterView(msgspec.Struct, frozen=True, kw_only=True):

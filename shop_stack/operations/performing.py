@@ -148,6 +148,7 @@ class Performer:
             p95_ms=latency(windows[service], 0.95),
             lag=windows[service][-1].lag if windows[service] else 0,
             rests_s=self._rest_s(name),
+            hot=self._sampler.hot_partition(service),
         )
 
     def _rest_s(self, group: str) -> float:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError, ShopfloorError
-from shop_stack.events import ServiceSample, StackSampled
+from shop_stack.events import PartitionLag, ServiceSample, StackSampled
 from shop_stack.hosting.topology import Topology
 from shop_stack.ids import uuid7
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations import envoy_statistics as envoy
 from shop_stack.operations.history import VIEW_S, History, Moment, latencies
 from shop_stack.operations.log_link import SAMPLE_KEY, LogLink
+from shop_stack.operations.model import GroupLag
 from shop_stack.operations.replica_reports import NOTHING, Report, Reporters
 from shop_stack.operations.store import SOURCE
 from shop_stack.runtime.interface import Group, Observation, Runtime
@@ -185,6 +186,11 @@ class Sampler:
         )
         return Envelope(id=uuid7(now), source=SOURCE, subject=SAMPLE_KEY, time=now, data=sampled)
 
+    def hot_partition(self, service: str) -> str | None:
+        """The partition that holds most of what waits for a service; None when none does."""
+        behind = self._link.behind(service)
+        return behind.hot if behind and behind.seconds > 0 else None
+
     def parts(self) -> dict[str, bool]:
         """Which floors are up, by name."""
         observed = self.snapshot.observation.parts if self.snapshot.observation else ()
@@ -198,6 +204,7 @@ class Sampler:
         recent = self._history.window(name, now.timestamp() - VIEW_S, now.timestamp())
         p50, p95, p99 = latencies(recent)
         last, report = recent[-1], self.snapshot.reports.get(name, NOTHING)
+        behind = self._link.behind(name)
         return ServiceSample(
             service=name,
             group=group_name,
@@ -214,7 +221,16 @@ class Sampler:
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=len(report.stopped),
             work=list(report.work),
+            lag_s=behind.seconds if behind else 0.0,
+            orders_waiting=behind.orders_waiting if behind else 0,
+            waiting_minor=behind.waiting_minor if behind else 0,
+            partitions=waiting_partitions(behind),
         )
+
+
+def waiting_partitions(behind: GroupLag | None) -> list[PartitionLag]:
+    """Of a group's partitions those in which records wait."""
+    return [one for one in behind.partitions if one.seconds > 0] if behind else []
 
 
 def ready_replicas(group: Group | None) -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from shop_stack.envelope import Envelope, encode
 from shop_stack.events import AuditAdvanced, Event
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import ActionView, IncidentView
+from shop_stack.operations.objectives import Minute
 
 SOURCE = "/operations"
 _SCHEMA = """
@@ -30,6 +31,10 @@ create table if not exists incidents (
     incident_id text primary key, subject text not null, opened integer not null, resolved integer, view blob not null
 );
 create index if not exists incidents_open on incidents (subject) where resolved is null;
+create table if not exists objective_minutes (
+    service text not null, minute integer not null, requests real not null, failed real not null, slow real not null,
+    primary key (service, minute)
+) without rowid;
 create table if not exists outbox (
     ordinal integer primary key, event_id text not null, topic text not null, key text not null,
     value blob not null, created integer not null, published integer
@@ -86,6 +91,15 @@ class Transaction:
             "insert into incidents (incident_id, subject, opened, resolved, view) values (?, ?, ?, ?, ?) "
             "on conflict (incident_id) do update set resolved = excluded.resolved, view = excluded.view",
             (incident.incident_id, subject, _us(incident.opened_at), resolved, _json(incident)),
+        )
+
+    def save_minutes(self, minutes: Mapping[str, Minute], forget_before: int) -> None:
+        """Insert a minute of each service, or add to it, and forget those before a minute (since 1970)."""
+        self._connection.execute("delete from objective_minutes where minute < ?", (forget_before,))
+        self._connection.executemany(
+            "insert into objective_minutes values (?, ?, ?, ?, ?) on conflict (service, minute) do update set"
+            " requests = requests + excluded.requests, failed = failed + excluded.failed, slow = slow + excluded.slow",
+            [(service, *minute) for service, minute in minutes.items()],
         )
 
     def publish(self, event: Event, subject: str) -> None:
@@ -165,6 +179,20 @@ class Store:
             "select view from actions where grp = ? and requested >= ? order by requested", (group, _us(since))
         )
         return [_action.decode(view) for (view,) in rows]
+
+    def since(self, at: datetime) -> list[ActionView]:
+        """The actions requested since then, oldest first."""
+        rows = self._read("select view from actions where requested >= ? order by requested", (_us(at),))
+        return [_action.decode(view) for (view,) in rows]
+
+    def minutes(self, service: str, since: int) -> list[Minute]:
+        """How a service kept its objectives, by minute from `since` on (since 1970), oldest first."""
+        rows = self._read(
+            "select minute, requests, failed, slow from objective_minutes where service = ? and minute >= ?"
+            " order by minute",
+            (service, since),
+        )
+        return [Minute(*row) for row in rows]
 
     def incidents(self, limit: int = 100) -> list[IncidentView]:
         """Open incidents first, then newest first."""

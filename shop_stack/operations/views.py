@@ -13,10 +13,10 @@ from shop_stack.operations.advice import RATE_S, Demand, Peak, forecast_peak, pr
 from shop_stack.operations.health import judge, oldest_work
 from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
-from shop_stack.operations.model import Health, PartView, ReplicaView, ServiceView, StackView
+from shop_stack.operations.model import GroupLag, Health, PartView, ReplicaView, ServiceView, StackView
 from shop_stack.operations.projection import Projection
 from shop_stack.operations.replica_reports import NOTHING
-from shop_stack.operations.sampling import Snapshot, ready_replicas
+from shop_stack.operations.sampling import Snapshot, ready_replicas, waiting_partitions
 from shop_stack.runtime.interface import Group, Part, Replica
 from shop_stack.settings import Settings
 from shop_stack.stack import ServiceSpec, Stack
@@ -124,7 +124,12 @@ class Views:
             stopped_aggregates=report.stopped_names[:_NAMED],
             work=list(oldest_work(self.history.window(spec.name, at - _HEALTH_S, at))),
             objective_work_age_s=spec.work_age_s,
+            behind=self._behind(spec.name),
         )
+
+    def _behind(self, name: str) -> GroupLag | None:
+        behind = self.link.behind(name)
+        return msgspec.structs.replace(behind, partitions=waiting_partitions(behind)) if behind else None
 
     def _health(self, spec: ServiceSpec, snapshot: Snapshot, group: Group, now: datetime) -> tuple[Health, str]:
         if snapshot.observation is None:

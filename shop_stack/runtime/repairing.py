@@ -1,23 +1,28 @@
-"""At the start of a stack: look whether the embedded log has lost anything, and send it again from the outboxes."""
+"""At the start of a stack: look whether the log has lost anything, and send it again from the outboxes."""
 
 import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 
 from shop_stack.errors import EventLogError
-from shop_stack.eventlog.embedded import EmbeddedLog
+from shop_stack.eventlog.belonging import note_log, noted_log
 from shop_stack.eventlog.interface import EventLog, TopicPartition
-from shop_stack.eventlog.loss import find_loss
+from shop_stack.eventlog.loss import Forgetting, find_loss
+from shop_stack.eventlog.opening import KAFKA, open_any_log
 from shop_stack.eventlog.repair import Repaired, repair
 from shop_stack.eventlog.sent_rows import OPERATIONS, SERVICE, SentRows
 from shop_stack.settings import Home, Settings, to_environment
 
 _ANALYTICS_ANSWERS_S = 60.0
+_Say = Callable[[str], None]
+_Answer = TypeVar("_Answer")
 
 
 class _Read(msgspec.Struct):
@@ -27,26 +32,50 @@ class _Read(msgspec.Struct):
     positions: list[tuple[str, int, int]]
 
 
-def repair_at_start(settings: Settings, say: Callable[[str], None]) -> Repaired | None:
-    """Repair the embedded log of a home while nothing runs on it; None when nothing was lost, or on a new home.
+class _Aside(msgspec.Struct):
+    """What `python -m analytics.setting_aside` prints."""
+
+    folder: str
+    records: dict[str, int]
+
+
+def repair_at_start(settings: Settings, say: _Say) -> Repaired | None:
+    """Repair the log of a home while nothing runs on it; None when nothing was lost, or on a new home.
 
     Says what it finds and what it did. A log or outbox that cannot be read is said, and the start goes on: the
-    services say what is wrong with it. Kafka keeps its own tails: there it does nothing.
+    services say what is wrong with it, and refuse a Kafka log that is not the home's until a start has repaired it.
     """
-    if settings.log_url != "embedded:" or not (settings.home.log / "log_id").exists():
-        return None
     try:
-        with EmbeddedLog(settings.home.log) as log:
-            outboxes = outboxes_of(settings.home)
-            if not find_loss(log, outboxes, _now()):
-                return None
-            say("the event log has lost its tail: comparing it with the outboxes")
-            done = repair(log, outboxes, _claims(settings, log, say), _now)
-    except (EventLogError, sqlite3.Error) as error:
+        outboxes = outboxes_of(settings.home)
+        if not outboxes and not (settings.home.log / "log_id").exists() and noted_log(settings.home) is None:
+            return None
+        with open_any_log(settings) as log:
+            done = _repaired(settings, log, outboxes, say)
+            if settings.log_url.startswith(KAFKA):
+                note_log(settings.home, log.log_id)
+    except (EventLogError, sqlite3.Error, OSError) as error:
         say(f"the event log cannot be compared with the outboxes: {error}")
         return None
+    return done
+
+
+def _repaired(settings: Settings, log: EventLog, outboxes: list[SentRows], say: _Say) -> Repaired | None:
+    another = settings.log_url.startswith(KAFKA) and noted_log(settings.home) not in (None, log.log_id)
+    if another:
+        say("the event log is not the one that this home belongs to: comparing it with the outboxes")
+    elif find_loss(log, outboxes, _now()):
+        say("the event log has lost its tail: comparing it with the outboxes")
+    else:
+        return None
+    if isinstance(log, Forgetting):
+        log.forget_foreign_positions()
+    read = _ask_analytics(settings, say, _Read, "analytics.positions")
+    own = read is not None and read.log_id == log.log_id
+    done = repair(log, outboxes, _claims(read) if read is not None and own else {}, _now)
     for words in done.words():
         say(words)
+    if read is not None and read.log_id and not own:
+        _set_aside(settings, log, say)
     return done
 
 
@@ -58,23 +87,40 @@ def outboxes_of(home: Home) -> list[SentRows]:
     return [outbox for outbox in found if outbox.exists()]
 
 
-def _claims(settings: Settings, log: EventLog, say: Callable[[str], None]) -> dict[TopicPartition, int]:
-    """How far analytics has read this log, asked of a process of its own: its database has one owner."""
+def _claims(read: _Read) -> dict[TopicPartition, int]:
+    """How far analytics has read this log."""
+    return {(topic, partition): position for topic, partition, position in read.positions}
+
+
+def _set_aside(settings: Settings, log: EventLog, say: _Say) -> None:
+    """Let analytics fill a new warehouse from this log, and say what it had read of the old one that is not here."""
+    aside = _ask_analytics(settings, say, _Aside, "analytics.setting_aside", log.log_id)
+    if aside is None or not aside.folder:
+        return
+    here = Counter({topic: sum(log.ends(topic)) - sum(log.starts(topic)) for topic in log.topics()})
+    gone = {topic: lost for topic, read in sorted(aside.records.items()) if (lost := read - here[topic]) > 0}
+    named = ", ".join(f"{lost} of {topic}" for topic, lost in gone.items())
+    say(f"records that no outbox keeps are lost with the old log: {named or 'none that analytics had read'}")
+    say(
+        f"analytics fills a new warehouse from this log; the old one lies in {aside.folder}: delete it in the end, "
+        f"since whoever is erased is not looked for there"
+    )
+
+
+def _ask_analytics(settings: Settings, say: _Say, kind: type[_Answer], module: str, *words: str) -> _Answer | None:
+    """Asked of a process of its own: its database has one owner. None when it has none, or does not say."""
     if not settings.home.warehouse.exists():
-        return {}
+        return None
     environment = os.environ | to_environment(settings)
-    command = [sys.executable, "-m", "analytics.positions"]
+    command = [sys.executable, "-m", module, *words]
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, timeout=_ANALYTICS_ANSWERS_S, check=True, text=True
         )
-        read = msgspec.json.decode(done.stdout, type=_Read)
+        return msgspec.json.decode(done.stdout, type=kind)
     except (subprocess.SubprocessError, OSError, msgspec.MsgspecError) as error:
         say(f"analytics does not say how far it has read ({error}): should it halt, move its folder away")
-        return {}
-    if read.log_id != log.log_id:
-        return {}
-    return {(topic, partition): position for topic, partition, position in read.positions}
+        return None
 
 
 def _now() -> datetime:

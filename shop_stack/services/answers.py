@@ -18,6 +18,8 @@ PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 # Every POST that creates carries a key; one that is missing, empty or longer is answered 400.
 MOST_KEY_LETTERS = 255
 IdempotencyKey = Annotated[str, HeaderParameter(name="idempotency-key", min_length=1, max_length=MOST_KEY_LETTERS)]
+# In links: the next request is the same shopper's.
+SAME_SUBJECT = {"header.x-subject": "$request.header.x-subject"}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +56,7 @@ def run(stand: Stand, fault: Fault, seed: int, rate: float = LOAD_RATE, seconds:
     try:
         _befall(stand, fault, random.Random(f"{fault.name}/{seed}"), done, rate, seconds, seed)
         _settle(stand, done)
-    except (ShopfloorError, OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+    except (ShopfloorError, OSError, sqlite3.Error, subprocess.SubprocessError, ValueError, KeyError) as error:
         done.verdict, done.because = "failed", f"{type(error).__name__}: {error}"
     done.seconds = round(time.monotonic() - begun, 1)
     return done
@@ -70,8 +71,8 @@ def _befall(
 ) -> None:
     with stand.load(rate, seconds, seed) as load:
         _sleep_under_load(load, chance.uniform(_FIRST_S, _LAST_S))
-        fault.inflict(stand, chance)
-        done.back_to_normal_s = stand.back_to_normal(NORMAL_WITHIN_S)
+        over_at = fault.inflict(stand, chance)
+        done.back_to_normal_s = stand.back_to_normal(NORMAL_WITHIN_S, over_at)
         words, complaints = load.communicate(timeout=seconds + 120)
     try:
         report = json.loads(words)
@@ -97,10 +98,13 @@ def _settle(stand: Stand, done: Run) -> None:
     if done.back_to_normal_s is None:
         done.verdict, done.because = "not normal", f"not back to normal within {NORMAL_WITHIN_S:g} s"
     if not stand.quiet(QUIET_WITHIN_S):
-        done.verdict, done.because = "not quiet", f"{stand.behind()} records were still unread"
+        done.verdict, done.because = "not quiet", f"{stand.behind()} records were still unsent or unread"
     done.dead_letters = _replay(stand)
     if not stand.quiet(QUIET_WITHIN_S):
-        done.verdict, done.because = "not quiet", f"{stand.behind()} records were still unread after the replay"
+        done.verdict, done.because = (
+            "not quiet",
+            f"{stand.behind()} records were still unsent or unread after the replay",
+        )
     begun = time.monotonic()
     audit = stand.audit()
     done.audit_s = round(time.monotonic() - begun, 2)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -16,14 +17,14 @@ import msgspec
 from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.interface import EventLog, Record, StoredRecord
 from shop_stack.eventlog.opening import open_log
-from shop_stack.events import CUSTOMERS, INVENTORY, ORDERS, PAYMENTS, SHIPPING
+from shop_stack.events import CONTRACTS, CUSTOMERS, INVENTORY, ORDERS, PAYMENTS, SHIPPING
 from shop_stack.provider.behaviour import BehaviourChange
 from shop_stack.runtime.home_lock import holder
 from shop_stack.trials.stand import Stand
 
 BROKER_AWAY_S = 30.0
 HANGS_S = 12.0
-SLOW_S, SLOW_STOPPED_S, SLOW_RUNS_S = 10.0, 0.4, 0.1
+SLOW_S = 10.0
 DISK_FULL_S = 5.0
 SMALL_DISK = 4 << 30
 _GROUPS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
@@ -34,12 +35,13 @@ _ABOUT_ORDERS = (ORDERS.name, INVENTORY.name, PAYMENTS.name, SHIPPING.name)
 class Fault:
     """A fault: what happens, and `inflict`, which returns once the cause is over (its effects may last).
 
+    When it starts the stack again itself, it answers the monotonic time at which the cause was over, before that.
     `logs` says on which log it can happen; `lacks` why it cannot on this stand (None: it can).
     """
 
     name: str
     what: str
-    inflict: Callable[[Stand, random.Random], None]
+    inflict: Callable[[Stand, random.Random], float | None]
     logs: tuple[str, ...] = ("embedded", "kafka")
     lacks: Callable[[Stand], str | None] = lambda stand: None
 
@@ -56,12 +58,14 @@ def _kill_part(name: str) -> Callable[[Stand, random.Random], None]:
     return kill
 
 
-def _kill_supervisor(stand: Stand, _chance: random.Random) -> None:
+def _kill_supervisor(stand: Stand, _chance: random.Random) -> float:
     pid = holder(stand.home)
     assert pid is not None
     stand.kill(pid)
+    killed_at = time.monotonic()
     _wait(lambda: not Path(f"/proc/{pid}").exists() or holder(stand.home) is None, 10.0)
     stand.up()
+    return killed_at
 
 
 def _kill_forkserver(stand: Stand, _chance: random.Random) -> None:
@@ -81,23 +85,26 @@ def _stop_broker(stand: Stand, _chance: random.Random) -> None:
     stand.broker.start()
 
 
-def _lose_broker_data(stand: Stand, _chance: random.Random) -> None:
+def _lose_broker_data(stand: Stand, _chance: random.Random) -> float:
     assert stand.broker is not None
     stand.broker.stop()
     stand.broker.format()
     stand.broker.start()
-    stand.down()
-    stand.up()
+    back_at = time.monotonic()
+    stand.restart()
+    return back_at
 
 
-def _tear_log(stand: Stand, chance: random.Random) -> None:
+def _tear_log(stand: Stand, chance: random.Random) -> float:
     """The machine dies and the last frame of a topic's write-ahead log is torn: SQLite drops it silently."""
     stand.kill_everything()
     logs = [path for path in sorted(stand.home.log.rglob("*-wal")) if path.stat().st_size > 0]
     about_orders = [path for path in logs if any(name in path.name for name in _ABOUT_ORDERS)]
     torn = chance.choice(about_orders or logs)
     os.truncate(torn, torn.stat().st_size - 100)
+    torn_at = time.monotonic()
     stand.up()
+    return torn_at
 
 
 def _fill_disk(stand: Stand, _chance: random.Random) -> None:
@@ -136,39 +143,79 @@ def _hang(stand: Stand, chance: random.Random) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
-def _slow_consumer(stand: Stand, chance: random.Random) -> None:
-    """A consumer gets a fifth of its time: it falls behind, stays in its group and keeps its lease."""
-    pids = stand.pids(stand.runtime.observe(), ("orders", "inventory", "payments", "shipping", "analytics"))
-    pid, ends = pids[chance.choice(sorted(pids))], time.monotonic() + SLOW_S
+def _slow_down(stand: Stand, chance: random.Random) -> None:
+    """A consumer gets a seventh of its time, in turns far shorter than its lease; what it reads piles up."""
+    pids = stand.pids(stand.runtime.observe(), ("inventory", "payments", "shipping", "analytics"))
+    pid = pids[chance.choice(sorted(pids))]
+    ends = time.monotonic() + SLOW_S
     with suppress(ProcessLookupError):
-        try:
-            while time.monotonic() < ends:
-                os.kill(pid, signal.SIGSTOP)
-                time.sleep(SLOW_STOPPED_S)  # the fault itself: stopped most of the time
+        while time.monotonic() < ends:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(0.6)  # the fault itself: it stands still for this long
+            finally:
                 os.kill(pid, signal.SIGCONT)
-                time.sleep(SLOW_RUNS_S)
-        finally:
-            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.1)
 
 
 def _repeat_records(stand: Stand, chance: random.Random) -> None:
-    """Old records come again, as a relay sends them whose marks were lost; half of them with an unknown field more."""
+    """Old records come again, as a relay sends them whose marks were lost."""
     with open_log(stand.settings) as log:
         for topic in _ABOUT_ORDERS:
-            for partition, end in enumerate(log.ends(topic)):
-                records = log.read(topic, partition, max(log.starts(topic)[partition], end - 60), 60)
-                again = [_again(r.key, r.value, r.headers, chance) for r in records if chance.random() < 0.5]
-                if again:
-                    log.append(topic, again)
+            again = [Record(r.key, r.value, r.headers) for r in _last(log, topic) if chance.random() < 0.5]
+            if again:
+                log.append(topic, again)
 
 
-def _again(key: str | None, value: bytes, headers: dict[str, str], chance: random.Random) -> Record:
-    if chance.random() < 0.5:
-        with suppress(msgspec.DecodeError):  # what an earlier trial has poisoned comes again as it is
-            event = msgspec.json.decode(value, type=dict[str, Any])
-            event["data"]["added_by_a_newer_version"] = "unknown here"
-            value = msgspec.json.encode(event)
-    return Record(key, value, headers)
+def _mix_versions(stand: Stand, chance: random.Random) -> None:
+    """Producers of other versions are at work: events come again as older and newer ones write them, and orders
+    under way get events of a version that no consumer knows yet: what follows waits behind those.
+    """
+    with open_log(stand.settings) as log:
+        _wait(lambda: any(log.ends(ORDERS.name)), 15.0)
+        for topic in _ABOUT_ORDERS:
+            records = [record for record in _last(log, topic) if record.key]
+            again = [Record(r.key, _as_other(r.value, chance), r.headers) for r in records]
+            unknown = chance.sample(records, min(3, len(records)))
+            if again:
+                log.append(topic, [*again, *(Record(r.key, _of_next_version(r.value)) for r in unknown)])
+
+
+def _last(log: EventLog, topic: str) -> list[StoredRecord]:
+    """The newest records of each partition, 60 at most, in order within each."""
+    starts, ends = log.starts(topic), log.ends(topic)
+    return [
+        record
+        for partition, (start, end) in enumerate(zip(starts, ends, strict=True))
+        for record in log.read(topic, partition, max(start, end - 60), 60)
+    ]
+
+
+def _as_other(value: bytes, chance: random.Random) -> bytes:
+    """An event as a newer producer writes it, with fields that nobody knows, or an older, without those that may lack.
+
+    What an earlier trial has poisoned comes again as it is.
+    """
+    with suppress(msgspec.DecodeError):
+        event = msgspec.json.decode(value, type=dict[str, Any])
+        kind = CONTRACTS.get(event["type"])
+        if chance.random() < 0.5:
+            event["data"]["added_by_a_newer_version"] = event["addedattribute"] = "unknown here"
+        elif kind is not None:
+            needed = {field.encode_name for field in msgspec.structs.fields(kind) if field.required}
+            event["data"] = {name: given for name, given in event["data"].items() if name in needed}
+        return msgspec.json.encode(event)
+    return value
+
+
+def _of_next_version(value: bytes) -> bytes:
+    """An event of the next version, by a producer that has no outbox here."""
+    with suppress(msgspec.DecodeError):
+        event = msgspec.json.decode(value, type=dict[str, Any])
+        stem, _, number = event["type"].rpartition(".v")
+        next_one = f"{stem}.v{int(number) + 1}"
+        return msgspec.json.encode(event | {"id": str(uuid4()), "source": "/elsewhere", "type": next_one})
+    return value
 
 
 def _poison(stand: Stand, chance: random.Random) -> None:
@@ -258,8 +305,9 @@ FAULTS: dict[str, Fault] = {
         Fault("rolling-restart", "every group restarted by SIGTERM, one after another", _rolling_restart),
         Fault("scale-1-4-1", "a service scaled to four and back", _scale),
         Fault("hang", "a replica hangs for longer than its lease", _hang),
-        Fault("slow-consumer", "a consumer gets a fifth of its time for ten seconds", _slow_consumer),
-        Fault("repeats", "records come again, some with fields of a newer version", _repeat_records),
+        Fault("slow-consumer", "a consumer gets a seventh of its time for ten seconds", _slow_down),
+        Fault("repeats", "records come again", _repeat_records),
+        Fault("versions", "events of older, newer and unknown versions are mixed", _mix_versions),
         Fault("poison", "records that nobody can handle, one of them on an order", _poison),
         Fault("lost-answers", "the provider's answers are lost, its callbacks doubled", _lose_answers),
         Fault("disk-full", "the disk is full for five seconds", _fill_disk, lacks=_small_disk),

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from shop_stack.errors import Fenced, LogUnavailable, UnknownTopic
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition, check_position
+from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition, check_position
 from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
 
@@ -215,6 +215,15 @@ class MemoryLog:
             return {}
         wheres = [(topic, n) for topic in sorted(found.topics) for n in range(len(self._partitions[topic]))]
         return {where: self._lag(where, found.positions.get(where)) for where in {*wheres, *found.positions}}
+
+    def backlogs(self) -> dict[str, dict[TopicPartition, Backlog]]:
+        """Of every group, by partition it subscribed, what it has still to process."""
+        ends = {name: self.ends(name) for name in self._partitions}
+        return {
+            name: {where: Backlog(ends[where[0]][where[1]] - lag, ends[where[0]][where[1]])
+                   for where, lag in self.lag(name).items()}
+            for name in self.groups()
+        }  # fmt: skip
 
     def _lag(self, where: TopicPartition, position: int | None) -> int:
         partition = self._partitions[where[0]][where[1]]

@@ -3,23 +3,25 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
-
-import httpx
+from urllib.parse import urlsplit
 
 from shop_stack.errors import NotRunning, ShopfloorError
 from shop_stack.eventlog.opening import open_log
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.home_lock import holder
 from shop_stack.runtime.interface import Observation
+from shop_stack.runtime.repairing import outboxes_of
 from shop_stack.settings import Home, Settings, from_environment, read_endpoints
 from shop_stack.stack import read_stack
 from shop_stack.traffic.catalog import made_up_products
@@ -30,6 +32,7 @@ _COMMAND = (sys.executable, "-m", "shop_stack")
 _UP_S, _DOWN_S, _AUDIT_S = 180.0, 60.0, 120.0
 _LOOK_S = 0.2
 _NEAR_THE_END = 50
+DRAIN_S = 20  # four step deadlines: what is still open then waits for a replay, and the audit looks at it later
 _STEADY_S = 1.0
 
 
@@ -53,6 +56,7 @@ class Stand:
     home: Home
     log_url: str = "embedded:"
     broker: BrokerControl | None = None
+    _killed: set[int] = field(default_factory=set)
 
     @property
     def runtime(self) -> SupervisorRuntime:
@@ -82,6 +86,13 @@ class Stand:
         if holder(self.home) is not None:
             self.command("down", timeout_s=_DOWN_S)
 
+    def restart(self) -> None:
+        """Stop it and start it where it was: shoppers who are on their way find it at the same addresses."""
+        addresses = self.home.endpoints.read_bytes()
+        self.down()
+        self.home.endpoints.write_bytes(addresses)
+        self.up()
+
     def command(self, *words: str, timeout_s: float) -> str:
         """Run `shopfloor WORDS` on this home; what it printed. Raises ShopfloorError with its complaint."""
         line = [*_COMMAND, *words, "--home", str(self.home.path)]
@@ -102,7 +113,8 @@ class Stand:
     def load(self, rate: float, seconds: float, seed: int) -> Iterator["subprocess.Popen[str]"]:
         """Shoppers in a process of their own; killed on leaving if they are not done."""
         line = [*_COMMAND, "load", "--home", str(self.home.path), "--rate", str(rate), "--for", f"{seconds:g}s",
-                "--seed", str(seed), "--think", "0.1", "--conversion", "0.3", "--json"]  # fmt: skip
+                "--drain", f"{DRAIN_S}s", "--seed", str(seed), "--think", "0.1", "--conversion", "0.3",
+                "--json"]  # fmt: skip
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process
@@ -110,14 +122,15 @@ class Stand:
                 if process.poll() is None:
                     process.kill()
 
-    def back_to_normal(self, patience_s: float) -> float | None:
-        """Seconds until everything is ready, the shop answers and no group is far behind, for a second on end.
+    def back_to_normal(self, patience_s: float, since: float | None = None) -> float | None:
+        """Seconds until all is ready, the shop answers and no group or outbox is far behind, for a second on end.
 
-        None when that does not come about within `patience_s`.
+        Counted from `since` (monotonic; now). None when that does not come about within `patience_s` from now.
         """
-        begun = time.monotonic()
+        looking_since = time.monotonic()
+        begun = looking_since if since is None else since
         good_since: float | None = None
-        while (now := time.monotonic()) - begun < patience_s:
+        while (now := time.monotonic()) - looking_since < patience_s:
             if not self._is_normal():
                 good_since = None
             elif good_since is None:
@@ -138,20 +151,28 @@ class Stand:
 
     def _is_normal(self, most_behind: int = _NEAR_THE_END) -> bool:
         try:
-            return self.runtime.observe().ready and self._answers() and self.behind() <= most_behind
-        except (ShopfloorError, OSError):
+            observed = self.runtime.observe()
+            self._killed &= set(self.pids(observed).values())  # of these the supervisor has not heard yet
+            return not self._killed and observed.ready and self._answers() and self.behind() <= most_behind
+        except (ShopfloorError, OSError, sqlite3.Error):
             return False
 
     def _answers(self) -> bool:
-        with suppress(httpx.HTTPError, NotRunning):
-            gateway = read_endpoints(self.home).gateway
-            return httpx.get(f"{gateway}/v1/pages/search?q=", timeout=2.0, trust_env=False).status_code < 500
+        with suppress(OSError, HTTPException, NotRunning):
+            gateway = urlsplit(read_endpoints(self.home).gateway)
+            with closing(HTTPConnection(gateway.hostname or "", gateway.port, timeout=2.0)) as connection:
+                connection.request("GET", "/v1/pages/search?q=")
+                return connection.getresponse().status < 500
         return False
 
     def behind(self) -> int:
-        """Records that the slowest group of services has still to read. Raises EventLogError."""
+        """Records that the slowest group of services has still to read, and events that outboxes have still to send.
+
+        Raises EventLogError, and sqlite3.Error for an outbox that does not answer.
+        """
+        waiting = sum(outbox.waiting() for outbox in outboxes_of(self.home))
         with open_log(self.settings) as log:
-            return max((sum(log.lag(group).values()) for group in log.groups()), default=0)
+            return waiting + max((sum(log.lag(group).values()) for group in log.groups()), default=0)
 
     def pids(self, observation: Observation, groups: Sequence[str] = ()) -> dict[str, int]:
         """The pids of replicas and parts by name; of these groups and parts only, when any are given."""
@@ -161,6 +182,7 @@ class Stand:
     def kill(self, pid: int) -> None:
         """kill -9 a process of this stack; no complaint when it has just gone."""
         assert pid > 1
+        self._killed.add(pid)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

@@ -22,13 +22,16 @@ def cpu_seconds(supervisor_pid: int) -> float:
     return total
 
 
-def pss_mib(supervisor_pid: int) -> dict[str, float]:
-    """Proportional set size in MiB by process name and pid (shared pages counted once over the tree)."""
+def pss_mib(supervisor_pid: int, part: str = "Pss") -> dict[str, float]:
+    """Proportional set size in MiB by process name and pid (shared pages counted once over the tree).
+
+    `part`: Pss, or Pss_Anon without the pages of mapped files, which the kernel can drop at any time.
+    """
     sizes: dict[str, float] = {}
     for process in members(supervisor_pid):
         with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-            kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+            kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(f"{part}:"))
             command = " ".join(process.cmdline())[-60:] or process.name()
             sizes[f"{process.pid} {command}"] = kib / 1024
     return sizes

@@ -176,3 +176,35 @@ def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path, cont
     assert version == SCHEMA_VERSION
     assert inbox.stopped(again.store.kept().driver) == []
     again.store.close()
+
+
+def test_what_is_no_event_is_no_event_on_replay_either(context: Context, log: EventLog) -> None:
+    with following(context, log):
+        send(log, Record("j", b"{not json"), product("good"))
+        wait_until(lambda: stopped(context), "the aggregate to stop")
+    done = replayer(context).round(ALL, 10, set())
+    assert (done.outcomes, done.events_handled) == ({"failed": 1}, 0)
+    assert [(one.replays, one.error[:8]) for one in stopped(context)] == [(1, "BadEvent")]
+
+
+def test_a_record_of_a_kind_that_is_no_longer_followed_is_let_go_without_effect(
+    context: Context, log: EventLog, tmp_path: Path
+) -> None:
+    poisoned(context, log, tmp_path)
+    done = Replayer("toy", [], context.store, context.write, is_passing).round(ALL, 10, set())
+    assert (done.outcomes, done.events_handled) == ({"succeeded": 1}, 0)
+    assert not stopped(context)
+    assert counted(context, "bad") == [1]
+
+
+def test_a_store_that_is_taken_makes_a_replay_wait_and_counts_for_nothing(
+    context: Context, log: EventLog, tmp_path: Path
+) -> None:
+    poisoned(context, log, tmp_path)
+    other = toy_context(tmp_path)
+    hurried = Replayer("toy", types_of(toy_service.CARD.subscriptions)[1], context.store,
+                       lambda: context._transaction(wait_s=0.05), is_passing)  # fmt: skip
+    with other.store.write():
+        assert hurried.round(ALL, 10, set()).outcomes == {"not now": 1}
+    other.store.close()
+    assert [one.replays for one in stopped(context)] == [0]

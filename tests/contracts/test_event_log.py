@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shop_stack.errors import PositionBelowStart, PositionPastEnd, RecordTooLarge, UnknownTopic
-from shop_stack.eventlog.interface import MAX_RECORD_BYTES, Record
+from shop_stack.eventlog.interface import MAX_RECORD_BYTES, Backlog, Record
 from shop_stack.eventlog.records import partition_of
 from tests.contracts.event_log_places import Place, drain, positions_after, read_all, settle
 
@@ -212,6 +212,26 @@ def test_lag_and_ends(place: Place) -> None:
     assert place.group in watcher.groups()
     assert watcher.lag("nobody") == {}
     assert watcher.committed("nobody") == {}
+
+
+def test_backlogs_of_all_groups_at_once(place: Place) -> None:
+    log, topic = place.open(), place.topic.name
+    log.append(topic, [Record("one", str(i).encode()) for i in range(40)])
+    groups = [place.group, f"{place.group}-other"]
+    ours, theirs = (log.subscribe(group, [topic]) for group in groups)
+    settle([ours], 6)
+    settle([theirs], 6)
+    hot = partition_of("one", 6)
+    ours.commit({(topic, hot): 25})
+    log.append(topic, [Record("one", b"more")])
+    watcher = place.open()
+    found = watcher.backlogs()
+    assert found[place.group][topic, hot] == Backlog(25, 41)
+    assert watcher.read(topic, hot, found[place.group][topic, hot].position, 1)[0].value == b"25"
+    for group in groups:
+        assert {p: b.records for p, b in found[group].items()} == watcher.lag(group)
+        assert {p: b.end for p, b in found[group].items()} == {(topic, n): end for n, end in enumerate(log.ends(topic))}
+    assert set(groups) <= set(found)
 
 
 def test_waiting_ends_with_an_append_or_the_time(place: Place) -> None:

@@ -167,3 +167,19 @@ def test_kafka_positions_carry_the_log_id(kafka_broker: Broker) -> None:
     assert place.open().log_id == log.log_id
     assert log.log_id.startswith("kafka-")
     place.close()
+
+
+@pytest.mark.real
+def test_a_kafka_groups_foreign_positions_can_be_forgotten_and_others_stay(kafka_broker: Broker) -> None:
+    place = Place.at(f"kafka:{kafka_broker.address}")
+    log = place.open()
+    log.append(place.topic.name, [Record("k", b"x")])
+    for stranger in ("", log.log_id):  # of a program that is not ours, and of this log itself
+        commit_raw(place, 1, stranger)
+        assert log.forget_foreign_positions() == 0
+    commit_raw(place, 1, "kafka-elsewhere")
+    assert log.forget_foreign_positions() == 1
+    assert log.committed(place.group) == {}
+    consumer = log.subscribe(place.group, [place.topic.name])
+    assert [record.value for record in drain([consumer], lambda found: len(found) == 1)] == [b"x"]
+    place.close()

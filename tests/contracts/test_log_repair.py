@@ -139,6 +139,16 @@ def test_a_repair_that_broke_off_is_finished_by_the_next_or_by_the_relay(
 
 
 @pytest.mark.embedded
+def test_rows_that_wait_to_be_sent_are_counted(sent: SentRows) -> None:
+    assert sent.waiting() == 0
+    some = [row.ordinal for row in sent.newest(7)]
+    sent.take_back(some)
+    assert sent.waiting() == 7
+    sent.mark(some[:3], 1)
+    assert sent.waiting() == 4
+
+
+@pytest.mark.embedded
 def test_what_retention_has_removed_is_not_missed(embedded_log: EmbeddedLog, sent: SentRows) -> None:
     with closing(sqlite3.connect(sent.path)) as store, store:
         store.execute("UPDATE outbox SET topic = ?, published = 1", (BEHAVIOUR.name,))

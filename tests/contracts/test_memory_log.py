@@ -98,6 +98,7 @@ def test_a_member_that_lost_its_partitions_cannot_commit(log: MemoryLog) -> None
     with pytest.raises(Fenced):
         first.commit(positions_after(found))
     assert sum(log.lag("group").values()) == 60
+    assert {where: one.records for where, one in log.backlogs()["group"].items()} == log.lag("group")
     assert len(first.poll()) == 60
 
 

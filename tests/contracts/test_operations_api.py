@@ -8,10 +8,20 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_stack.envelope import Envelope, encode
+from shop_stack.envelope import Envelope, decode, encode
 from shop_stack.errors import AccessDenied, ActionRefused, NotRunning
 from shop_stack.eventlog.interface import Record
-from shop_stack.events import Line, OrderAdvanced, OrderCompleted, OrderPlaced, PaymentAuthorised, StockLevelChanged
+from shop_stack.events import (
+    SAMPLES,
+    Line,
+    OrderAdvanced,
+    OrderCompleted,
+    OrderPlaced,
+    PaymentAuthorised,
+    ServiceSample,
+    StackSampled,
+    StockLevelChanged,
+)
 from shop_stack.ids import uuid7
 from shop_stack.operations.client import OperationsClient
 from shop_stack.operations.model import TailEvent
@@ -32,6 +42,16 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def operator(stand: Stand) -> Iterator[OperationsClient]:
     with stand.client() as client:
         yield client
+
+
+def samples(stand: Stand, service: str) -> list[ServiceSample]:
+    """This service in the samples that were published."""
+    log = stand.engine.link.log()
+    records = log.read(SAMPLES.name, 0, log.starts(SAMPLES.name)[0], 1000)
+    found = [event.data for event in map(decode, (record.value for record in records))]
+    return [
+        one for event in found if isinstance(event, StackSampled) for one in event.services if one.service == service
+    ]
 
 
 def publish(stand: Stand, order_id: str) -> list[str]:
@@ -223,6 +243,24 @@ def test_consumer_groups_tell_lag(stand: Stand, operator: OperationsClient) -> N
     publish(stand, "order-18")
     groups = [lag for lag in operator.consumer_groups() if lag.group == "payments"]
     assert sum(lag.lag for lag in groups) == sum(log.ends("shop.orders"))
+    assert sum(row.lag for row in groups[0].partitions) == groups[0].lag
+    consumer.close()
+
+
+def test_what_waits_is_told_of_its_service_and_in_the_sample(stand: Stand, operator: OperationsClient) -> None:
+    log = stand.engine.link.log()
+    consumer = log.subscribe("payments", ["shop.orders"])
+    until(lambda: consumer.poll(1, 0.05) is not None and len(consumer.assignment()) == 6)
+    consumer.commit({("shop.orders", number): end for number, end in enumerate(log.ends("shop.orders"))})
+    publish(stand, "order-19")
+    until(lambda: (found := stand.engine.link.behind("payments")) is not None and found.seconds > 0, 30)
+    view = next(view for view in operator.stack().services if view.name == "payments")
+    assert view.behind is not None
+    assert [row.topic for row in view.behind.partitions if row.seconds > 0] == ["shop.orders"]
+    assert view.behind.orders_waiting == 1
+    until(lambda: any(sample.lag_s > 0 for sample in samples(stand, "payments")), 30)
+    told = next(sample for sample in samples(stand, "payments") if sample.lag_s > 0)
+    assert (told.orders_waiting, [row.topic for row in told.partitions]) == (1, ["shop.orders"])
     consumer.close()
 
 

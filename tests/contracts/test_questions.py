@@ -29,7 +29,8 @@ COLUMNS = {
     "funnel": "step position sessions share",
     "events_by_topic_by_minute": "minute topic events complete",
     "service_minutes": "minute service origin requests_per_minute error_rate p95_ms ready lag cpu_cores complete",
-    "lag_by_group": "minute group lag",
+    "lag_by_group": "minute group lag seconds orders_waiting waiting_minor",
+    "lag_by_partition": "minute group topic partition lag seconds share",
     "event_to_query_delay": "minute events median_ms p95_ms p99_ms",
     "order_journey": "at type source sequence event_id causation_id data",
     "forecasts": "series unit origin made_at history_end model status note backtest_mase "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shop_stack.events import (
@@ -14,6 +15,7 @@ from shop_stack.events import (
     OrderCancelled,
     OrderCompleted,
     OrderRejected,
+    PartitionLag,
     Point,
     ProductAdded,
     ProductViewed,
@@ -186,6 +188,31 @@ def test_service_minutes_join_samples_and_keep_origins_apart(shop: Stand) -> Non
     assert (live["ready"], live["lag"], live["p95_ms"]) == (2, 29, pytest.approx(20.0))
     assert live["complete"] is False
     assert [r["lag"] for r in shop.ask("lag_by_group")] == [29]
+
+
+def test_lag_is_kept_by_group_and_by_the_partitions_in_which_events_wait(shop: Stand) -> None:
+    for second, hot in enumerate((10, 60, 30)):
+        waits = [
+            PartitionLag(topic="shop.orders", partition=number, committed=0, end=lag, lag=lag, seconds=seconds)
+            for number, lag, seconds in ((3, hot, 2.5 + second), (4, 20, 1.0))
+        ]
+        sample = ServiceSample(
+            service="payments", group="payments", ready=1, desired=1, request_rate=0.0, error_rate=0.0, p50_ms=None,
+            p95_ms=None, p99_ms=None, lag=hot + 20, cpu_cores=0.5, memory_bytes=1, lag_s=2.5 + second,
+            orders_waiting=7, waiting_minor=4200, partitions=waits)  # fmt: skip
+        quiet = msgspec.structs.replace(
+            sample, service="orders", lag=0, lag_s=0.0, orders_waiting=0, waiting_minor=0, partitions=[]
+        )
+        sampled = StackSampled(interval_s=1.0, services=[sample, quiet], parts={}, cpu_cores=1.0, memory_bytes=1)
+        shop.put(sampled, at=NOW + timedelta(seconds=second - 30))
+        shop.catch_up()
+    quiet_row, row = shop.ask("lag_by_group")
+    assert [quiet_row[name] for name in ("group", "lag", "seconds", "orders_waiting")] == ["orders", 0, 0.0, 0]
+    assert [row[name] for name in ("lag", "seconds", "orders_waiting", "waiting_minor")] == [80, 4.5, 7, 4200]
+    rows = shop.ask("lag_by_partition")
+    said = [(r["group"], r["topic"], r["partition"], r["lag"], r["seconds"], r["share"]) for r in rows]
+    assert said == [("payments", "shop.orders", 3, 60, 4.5, 0.75), ("payments", "shop.orders", 4, 20, 1.0, 0.25)]
+    assert shop.ask("lag_by_partition", service="orders") == []
 
 
 def forecast(

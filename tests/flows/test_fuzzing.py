@@ -1,33 +1,29 @@
 """Every operation of every API is fuzzed by its own description, as every role: no 5xx, no broken contract or book.
 
-A push runs a few examples of each; SHOPFLOOR_FUZZ_EXAMPLES=50 runs as many of each, as every role (`make soak` does).
+Walks go on from an answer along the description's links. A push runs a few examples of each operation and short walks;
+SHOPFLOOR_FUZZ_EXAMPLES=50 runs as many of each, as every role, until each link was followed (`make soak` does).
 """
 
-import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analytics.questions_api import Desk, make_app
-from shop_stack.access import Signer, Verifier
 from shop_stack.events import TOPICS
-from tests.analytics_stand import ZONE
-from tests.analytics_stand import Stand as AnalyticsStand
 from tests.flows.shop_at_work import gaps
-from tests.flows.shop_in_process import Shop, running_shop, wait_until
-from tests.operations_stand import Stand, make_home, until
-from tests.serving import served
+from tests.flows.shop_in_process import wait_until
+from tests.flows.shop_to_fuzz import Apis, apis_over_one_shop
 
 pytestmark = pytest.mark.embedded
 EXAMPLES = int(os.environ.get("SHOPFLOOR_FUZZ_EXAMPLES", "0"))
+ROOT = Path(__file__).parents[2]
 ROLES = ("viewer", "manager", "operator", "admin")
 # (API, role, examples of each operation in a push); 0: only the systematic good requests, None: not in a push, where
 # tests/contracts/test_role_matrix.py asks each route as each role.
@@ -43,89 +39,116 @@ RUNS: list[tuple[str, str, int | None]] = [
     ("analytics", "viewer", 1),
     *(("analytics", role, None) for role in (*ROLES[1:], "nobody")),
 ]
+# From goods to the parcel is a long way, and walks that may go anywhere seldom go it.
+SHOPPING = "^/v1/(products$|carts|checkouts|orders|payments|shipments)"
+# Walks in a push, and how many of the links they follow at the very least: which ways they take is a matter of luck.
+SHORT_WALKS = {"services": (25, 8), "operations": (20, 4), "analytics": (2, 1)}
 
 
 @dataclass
-class Apis:
-    """The three APIs over one shop: the services as one application, operations whose replicas are that, analytics."""
+class Found:
+    """What the fuzzer reports of one or more runs; `links` by their names, of `known` in all."""
 
-    shop: Shop
-    operations: Stand
-    analytics: str
+    operations: dict[str, int]
+    links: set[str] = field(default_factory=set)
+    known: int = 0
+    cases: int = 0
+    failures: list[Any] = field(default_factory=list)
 
-    def description(self, api: str) -> str:
-        """Where an API describes itself."""
-        if api == "services":
-            return f"http://127.0.0.1:{self.shop.groups['orders'].port}/schema/openapi.json"
-        if api == "operations":
-            return f"{self.operations.address}/ops/v1/schema/openapi.json"
-        return f"{self.analytics}/analytics/v1/schema/openapi.json"
 
-    def headers(self, api: str, role: str) -> list[str]:
-        """As whom the API is asked."""
-        if role == "nobody":
-            return []
-        if api == "services":
-            return ["-H", f"x-subject: fuzz-{role}", "-H", f"x-role: {role}"]
-        token = Signer(self.operations.settings.home, "operators").issue(
-            role, role, datetime.now(UTC), timedelta(hours=12)
-        )
-        return ["-H", f"authorization: Bearer {token}"]
+FOUND: dict[tuple[str, str], Found] = {}
+"""By API and role."""
 
 
 @pytest.fixture(scope="module")
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apis]:
-    folder = tmp_path_factory.mktemp("fuzzing")
-    with contextlib.ExitStack() as leaving:
-        shop = leaving.enter_context(running_shop(folder / "shop", topology="monolith"))
-        product = {"product_id": "tea", "name": "Tea", "category": "things", "list_price_minor": 500}
-        stocked = {"products": [product | {"opening_stock": 1000}]}
-        assert shop.post("catalog", "/v1/products/batch", stocked, key="k").status_code == 201
-        operations = Stand(make_home(folder / "operations"), "monolith")
-        operations.runtime.port = shop.groups["orders"].port
-        operations.runtime.scale("shop", 1)
-        leaving.enter_context(operations.served())
-        until(lambda: operations.engine.sampler.snapshot.observation and operations.engine.link.down_because is None)
-        made = AnalyticsStand(folder / "analytics")
-        leaving.callback(made.close)
-        desk = Desk(made.warehouse, lambda: made.ingest.watermark, ZONE)
-        app = make_app(desk, lambda: Verifier(operations.settings.home, "operators"))
-        yield Apis(shop, operations, leaving.enter_context(served(app)))
+    with apis_over_one_shop(tmp_path_factory.mktemp("fuzzing")) as made:
+        yield made
 
 
-def fuzz(apis: Apis, api: str, role: str, examples: int, folder: Path) -> dict[str, Any]:
-    """One run of Schemathesis; its report."""
-    report = folder / "report.json"
-    depth = ["--phases", "coverage,fuzzing,stateful"] if examples else ["--phases", "coverage", "--mode", "positive"]
-    limits = [*depth, "--max-examples", str(max(1, examples)), "--seed", "1", "--no-shrink"]
-    written = ["--report", "json", "--report-json-path", str(report), "--generation-database", "none", "--no-color"]
+def fuzz(apis: Apis, api: str, role: str, folder: Path, *, phases: str, examples: int, walks: int = 0,
+         only: str = ".") -> Found:  # fmt: skip
+    """One run of Schemathesis, over the paths that match `only`."""
+    config = folder / "fuzzing.toml"
+    settings = (ROOT / "tests" / "fuzzing.toml").read_text()
+    config.write_text(settings + f"generation.max-examples = {walks}\n" * (walks > 0))
+    options = ["--phases", phases, "--max-examples", str(max(1, examples)), "--seed", "1", "--no-shrink"]
+    mode = [] if examples else ["--mode", "positive"]
+    report, told = folder / "report.json", folder / "events.ndjson"
+    written = ["--report", "json,ndjson", "--report-json-path", str(report), "--report-ndjson-path", str(told)]
     # A stream of events never ends, and Schemathesis waits for the end.
-    endless = ["--exclude-path", "/ops/v1/events"]
-    settings = ["--config-file", str(Path(__file__).parents[1] / "fuzzing.toml")]
-    command = [str(Path(sys.executable).with_name("st")), *settings, "run", apis.description(api)]
+    paths = ["--include-path-regex", only, "--exclude-path", "/ops/v1/events"]
     done = subprocess.run(
-        [*command, *apis.headers(api, role), *limits, *written, *endless, "--continue-on-failure"],
-        cwd=folder, capture_output=True, text=True, check=False,
+        [str(Path(sys.executable).with_name("st")), "--config-file", str(config), "run", apis.description(api),
+         *apis.headers(api, role), *options, *mode, *written, *paths, "--generation-database", "none", "--no-color",
+         "--continue-on-failure"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    print(api, role, *(line.strip() for line in done.stdout.splitlines() if "Links" in line or "generated" in line))
-    return dict(json.loads(report.read_bytes()))
+    said = json.loads(report.read_bytes())
+    assert (said["failures"], said["errors"], said["complete"]) == ([], [], True)
+    known = re.search(r"selected / (\d+) total.*inferred|$", done.stdout.partition("API Links:")[2])
+    total = int(known[1]) if known and known[1] else 0
+    return Found(said["operations"], followed(told), total, said["test_cases"]["generated"])
+
+
+def followed(told: Path) -> set[str]:
+    """The links along which the fuzzer went on with what an answer had said."""
+    scenarios = (json.loads(line).get("ScenarioFinished") for line in told.read_text().split("\n") if line)
+    cases = (case for one in scenarios if one for case in one["recorder"].get("cases", {}).values())
+    # A name that several links of one answer share gets a number, which depends on the paths that take part.
+    names = (case["transition"]["id"] for case in cases if case.get("is_transition_applied"))
+    return {re.sub(r"_\d+(?= -> )", "", name) for name in names}
+
+
+def go_all_ways(apis: Apis, api: str, role: str, folder: Path) -> Found:
+    """Many examples of each operation, then long walks."""
+    found = fuzz(apis, api, role, folder, phases="coverage,fuzzing", examples=EXAMPLES)
+    for only in (".", SHOPPING) if api == "services" else (".",):
+        walked = fuzz(apis, api, role, folder, phases="stateful", examples=1, walks=3 * EXAMPLES, only=only)
+        found.links |= walked.links
+        found.known = max(found.known, walked.known)
+        found.cases += walked.cases
+    return found
 
 
 @pytest.mark.parametrize(("api", "role", "few"), [one for one in RUNS if EXAMPLES or one[2] is not None], ids=str)
 def test_no_operation_fails_or_breaks_its_contract(
     apis: Apis, api: str, role: str, few: int | None, tmp_path: Path
 ) -> None:
-    report = fuzz(apis, api, role, EXAMPLES or few or 0, tmp_path)
-    operations = report["operations"]
-    assert (report["failures"], report["errors"], report["complete"]) == ([], [], True)
-    assert operations["tested"] == operations["selected"] >= operations["total"] - 1
-    assert report["test_cases"]["generated"] >= operations["tested"]
+    if api == "operations":
+        apis.prepare(role)
+    least = 0
+    if EXAMPLES:
+        found = go_all_ways(apis, api, role, tmp_path)
+    elif few:
+        walks, least = SHORT_WALKS[api]
+        found = fuzz(apis, api, role, tmp_path, phases="coverage,fuzzing,stateful", examples=few, walks=walks)
+    else:
+        found = fuzz(apis, api, role, tmp_path, phases="coverage", examples=0)
+    FOUND[api, role] = found
+    count = found.operations
+    print(f"| {api} | {role} | {count['tested']} of {count['selected']} | {len(found.links)} of {found.known} |"
+          f" {found.cases} | 0 |")  # fmt: skip
+    assert count["tested"] == count["selected"] >= count["total"] - 1
+    assert found.cases >= count["tested"]
+    assert len(found.links) >= least
+
+
+@pytest.mark.skipif(not EXAMPLES, reason="short walks do not go all ways")
+@pytest.mark.parametrize("api", sorted({api for api, _, _ in RUNS}))
+def test_every_link_was_followed(api: str) -> None:
+    of_api = [found for (name, _), found in FOUND.items() if name == api]
+    assert len(set.union(*(found.links for found in of_api))) == max(found.known for found in of_api) > 0
 
 
 def test_the_books_are_whole_afterwards(apis: Apis) -> None:
     shop = apis.shop
     wait_until(lambda: not shop.groups["orders"].group.troubles(), "readiness after the fuzzing")
+    apis.heal()
     events = [event for topic in TOPICS for event in shop.events(topic)]
     assert gaps(events) == []
     assert shop.get("orders", "/stopped").json() == [], "no event of a fuzzed request stops an aggregate"
+    report = apis.audit()
+    assert (report.ok, report.quiet) == (True, True)
+    assert {one.name: one.counter_examples for one in report.invariants if one.status not in ("ok", "skipped")} == {}

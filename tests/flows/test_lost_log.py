@@ -209,6 +209,34 @@ def test_records_that_no_outbox_keeps_are_said_and_their_positions_taken(tmp_pat
     assert repair_at_start(Settings(home=home), print) is None
 
 
+def test_a_log_that_is_gone_is_rebuilt_and_analytics_begins_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with shop_at(home.path) as shop:
+        shop.add_products({"tea": 5})
+        shop.until_state(shop.order({"tea": 1}), "completed")
+        until(lambda: quiet(shop), what="quiet")
+        levels = shop.levels(["tea"])
+        ingest(home)
+        shop.log.append(SAMPLES.name, [Record("stack", b"no event")] * 4)
+        with closing(Warehouse(home.warehouse)) as warehouse:
+            assert Ingest(shop.log, warehouse).step() == 4
+    shutil.rmtree(home.log)
+    said = said_by_repair(home)
+    assert "records that no outbox keeps are lost with the old log: 4 of ops.samples" in said
+    (aside,) = home.path.glob("analytics-until-*")
+    assert str(aside) in said[-1]
+    assert not home.warehouse.exists()
+    with EmbeddedLog(home.log) as log:
+        assert outbox_ids(home) == log_ids(log).keys()
+    with shop_at(home.path) as shop:
+        until(lambda: quiet(shop), what="quiet")
+        assert shop.levels(["tea"]) == levels
+        shop.until_state(shop.order({"tea": 1}), "completed")
+        until(lambda: quiet(shop), what="quiet")
+        ingest(home)
+    assert repair_at_start(Settings(home=home), said.append) is None
+
+
 def test_a_whole_or_a_new_log_is_left_alone(tmp_path: Path) -> None:
     assert repair_at_start(Settings(home=Home(tmp_path / "new")), print) is None
     assert not (tmp_path / "new").exists()

@@ -17,14 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from shop_stack.events import Effect
+from shop_stack.events import Effect, PartitionLag
+from shop_stack.operations.drain import Drain, Rates
 from shop_stack.operations.model import (
     ActionView,
     DeadLetterView,
     Expectation,
+    GroupLag,
     IncidentView,
-    Journey,
-    JourneyStep,
     LogLines,
     PartView,
     Problem,
@@ -37,8 +37,7 @@ from shop_stack.settings import Endpoints
 from shop_stack.stack import read_stack
 from tests.screens import fake_dead_letters
 from tests.screens.fake_audits import ORDER, Audits
-
-EXPLOIT = "[@click=app.scale('orders',0)]Jane[/]\x1b[31m\u202egnp.exe\x07"
+from tests.screens.fake_journeys import EXPLOIT, journey
 
 
 def replica(name: str, state: str = "ready") -> ReplicaView:
@@ -70,6 +69,22 @@ def slow(view: ServiceView) -> ServiceView:
         recommended_because="92% used, peak of the hour 61/s",
         recent_rates=[float(i) for i in range(60)], forecast_peak=61.0,
     )  # fmt: skip
+
+
+def group_lag(group: str, shares: dict[tuple[str, int], int], seconds: float = 12.0, **changes: Any) -> GroupLag:
+    """A group that is behind by so many events of each partition, and does not drain."""
+    lag = sum(shares.values())
+    rows = [
+        PartitionLag(topic=topic, partition=number, committed=0, end=records, lag=records, seconds=seconds,
+                     share=records / lag)
+        for (topic, number), records in shares.items()
+    ]  # fmt: skip
+    found = GroupLag(
+        group=group, lag=lag, seconds=seconds, orders_waiting=40, waiting_minor=123456, orders_whole=True,
+        rates=Rates(seconds=60, arrivals=55.0, processed=30.0, slope=25.0),
+        drain=Drain(state="does_not_drain", over_s=60.0), hot=None, partitions=rows,
+    )  # fmt: skip
+    return msgspec.structs.replace(found, **changes)
 
 
 def part(name: str, up: bool = True, because: str = "") -> PartView:
@@ -191,25 +206,6 @@ def _apply(state: State, name: str, replicas: int) -> None:
             replicas=[replica(f"{name}-{i + 1}") for i in range(replicas)],
         ),
     )  # fmt: skip
-
-
-def journey(order_id: str) -> Journey:
-    """An order's way from cart to door, with an exploit in its data."""
-    placed = datetime.now(UTC)
-    names = [("order.placed", "/orders", 0.0), ("inventory.reservation-requested", "/orders", 1.0),
-             ("inventory.stock-reserved", "/inventory", 9.0), ("payments.authorisation-requested", "/orders", 14.0),
-             ("payments.payment-authorised", "/payments", 42.0), ("payments.capture-requested", "/orders", 47.0),
-             ("payments.payment-captured", "/payments", 80.0), ("shipping.dispatch-requested", "/orders", 84.0),
-             ("shipping.label-created", "/shipping", 95.0), ("shipping.shipment-delivered", "/shipping", 30_100.0),
-             ("order.completed", "/orders", 30_105.0)]  # fmt: skip
-    steps = [
-        JourneyStep(
-            at=placed + timedelta(milliseconds=after), event_id=f"step-{i}", type=f"shop.{name}.v1", source=source,
-            after_ms=after, caused_by=f"step-{i - 1}" if i else None, data={"order_id": order_id, "customer": EXPLOIT},
-        )
-        for i, (name, source, after) in enumerate(names)
-    ]  # fmt: skip
-    return Journey(order_id=order_id, state="completed", placed_at=placed, total_minor=4599, steps=steps)
 
 
 VITALS = [
@@ -382,6 +378,8 @@ def _live(state: State) -> None:
 if __name__ == "__main__":
     demo = State()
     demo.change("payments", slow)
+    waits = group_lag("payments", {("shop.orders", 3): 1207, ("shop.orders", 1): 105}, hot="shop.orders/3")
+    demo.change("payments", lambda view: msgspec.structs.replace(view, behind=waits))
     with FakeOperations(Path(sys.argv[1]), demo) as fake:
         print(fake.url, flush=True)
         _live(demo)

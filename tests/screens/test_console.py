@@ -13,7 +13,8 @@ from console.widgets.lines import Lines
 from shop_stack.events import WorkInHand
 from shop_stack.operations.model import IncidentView
 from tests.screens.console_driver import console, floor_of, says, shown, until
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, part, service, slow, tail_event
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_operations import FakeOperations, State, part, service, slow, tail_event
 
 pytestmark = pytest.mark.embedded
 

@@ -16,7 +16,8 @@ from console.screens.journey import JourneyScreen
 from console.widgets.line_list import LineList
 from tests.screens.console_driver import console, floor_of, says, shown, until
 from tests.screens.fake_audits import ORDER, invariant, report
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_operations import FakeOperations, State
 
 pytestmark = pytest.mark.embedded
 BALANCED = "The books balance: 20 of 20 invariants hold"

@@ -17,7 +17,8 @@ from console.widgets.line_list import LineList
 from shop_stack.operations.model import IncidentView
 from tests.screens.console_driver import console, floor_of, says, shown, until
 from tests.screens.fake_dead_letters import letter
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_operations import FakeOperations, State
 
 pytestmark = pytest.mark.embedded
 

@@ -12,7 +12,8 @@ from console.screens.order import OrderDialog
 from console.screens.story import Story
 from shop_stack.operations.model import IncidentView
 from tests.screens.console_driver import console, floor_of, says, shown, until
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, tail_event
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_operations import FakeOperations, State, tail_event
 
 pytestmark = pytest.mark.embedded
 

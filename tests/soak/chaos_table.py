@@ -5,11 +5,14 @@ JSON lines and not repeated.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shop_stack.settings import Home
@@ -54,15 +57,22 @@ def _running(stand: Stand) -> Iterator[Stand]:
 
 
 def run_table(log: str, faults: Sequence[str], seeds: range, kept: Path) -> list[Run]:
-    """All of these; a stand whose books are broken is given up, and the next run gets a new one."""
+    """All of these; a stand whose books are broken is given up, its home kept, and the next run gets a new one."""
     found: list[Run] = []
     while len(found) < len(faults) * len(seeds):
         before = len(kept.read_bytes().splitlines()) if kept.exists() else 0
         with tempfile.TemporaryDirectory(prefix="shopfloor-chaos-") as folder, stand_on(log, Path(folder)) as stand:
             found = table(stand, faults, seeds, kept, _say)
+            if not _good(found[-1]):
+                aside = kept.with_name(f"home-{log}-{found[-1].fault}-{found[-1].seed}-{time.time():.0f}")
+                subprocess.run(["cp", "-r", str(stand.home.path), str(aside)], check=False)  # its sockets cannot
         if len(kept.read_bytes().splitlines()) == before and len(found) < len(faults) * len(seeds):
             raise SystemExit("no run came about; see the last one's words")
     return found
+
+
+def _good(done: Run) -> bool:
+    return done.verdict in ("ok", "skipped")
 
 
 def _say(done: Run) -> None:
@@ -75,14 +85,19 @@ def _say(done: Run) -> None:
 
 
 def as_table(runs: Sequence[Run]) -> str:
-    """The runs as a Markdown table: one line a fault and log, with all seeds."""
-    lines = ["| log | fault | failed of requests | back to normal, s | audit |", "|---|---|---|---|---|"]
+    """The runs as a Markdown table: one line a fault and log, with all seeds in order."""
+    lines = ["| log | fault | failed of requests | back to normal, s | audit | audit, s |", "|---|---|---|---|---|---|"]
     for log, fault in dict.fromkeys((one.log, one.fault) for one in runs):
         some = [one for one in runs if (one.log, one.fault) == (log, fault)]
         failed = ", ".join(f"{one.failed_requests}/{one.requests}" for one in some)
         normal = ", ".join("never" if one.back_to_normal_s is None else f"{one.back_to_normal_s:.1f}" for one in some)
         verdicts = ", ".join(one.verdict for one in some)
-        lines.append(f"| {log} | {fault} | {failed} | {normal} | {verdicts} |")
+        audits = ", ".join("-" if one.audit_s is None else f"{one.audit_s:.1f}" for one in some)
+        lines.append(f"| {log} | {fault} | {failed} | {normal} | {verdicts} | {audits} |")
+    took = sum(one.seconds for one in runs) / 60
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    lines.append(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(runs)} runs, {took:.0f} minutes one after another; "
+                 f"load average now {load} on {os.cpu_count()} cores.")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -99,7 +114,7 @@ def main() -> None:
         faults = [name for name in chosen.fault or FAULTS if log in FAULTS[name].logs]
         found += run_table(log, faults, range(1, chosen.seeds + 1), chosen.keep)
     print(as_table(found))
-    sys.exit(0 if all(one.verdict in ("ok", "skipped") for one in found) else 1)
+    sys.exit(0 if all(map(_good, found)) else 1)
 
 
 if __name__ == "__main__":

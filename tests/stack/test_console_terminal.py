@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.screens.fake_operations import EXPLOIT, FakeOperations, State, slow, tail_event
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_operations import FakeOperations, State, slow, tail_event
 
 pytestmark = pytest.mark.real
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource
 
-from shop_stack.errors import LogUnavailable
+from shop_stack.errors import ForeignLog, LogUnavailable
 from shop_stack.eventlog.interface import Record
 from shop_stack.eventlog.kafka import KafkaLog
+from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS
 from shop_stack.events.topics import TOPICS
 from tests import needs
 from tests.brokers import Broker, running_broker
@@ -53,11 +54,20 @@ def test_a_broker_that_restarts_loses_nothing_and_one_that_is_reformatted_is_ano
         found = drain([consumer], lambda found: any(r.value == b"back" for r in found), within_s=30)
         assert len({(r.partition, r.position) for r in found}) == len(found)
         assert {str(i).encode() for i in range(100)} <= {r.value for r in read_all(log, "shop.orders")}
-    broker.stop()
-    broker.format()
-    broker.start()
+        broker.stop()
+        broker.format()
+        broker.start()
+        with pytest.raises(ForeignLog, match=first_id):
+            log.ends("shop.orders")
+    for _ in range(2):
+        with pytest.raises(ForeignLog, match=f"{first_id}.* no log yet: the broker has lost its data"):
+            KafkaLog(broker.address, known=first_id)
     with KafkaLog(broker.address) as log:
         assert log.log_id != first_id
+        with KafkaLog(broker.address, known=log.log_id) as same:
+            assert same.log_id == log.log_id
+        with pytest.raises(ForeignLog, match=f"{first_id}.* there is log {log.log_id}"):
+            KafkaLog(broker.address, known=first_id)
         assert sum(log.ends("shop.orders")) == 0
         assert log.committed("readers") == {}
 
@@ -71,6 +81,18 @@ def test_positions_are_told_as_soon_as_a_broker_that_was_away_is_back(broker: Br
         broker.start()
         assert sum(log.ends("shop.orders")) == 1
         assert log.groups() == []
+
+
+def test_who_reads_partitions_in_turn_holds_no_fetch_that_the_next_would_wait_for(kafka_broker: Broker) -> None:
+    with KafkaLog(kafka_broker.address) as log:
+        log.append("shop.orders", [Record(f"k{i}", b"x") for i in range(100)])
+        ends = log.ends("shop.orders")
+        held = log._reader()._consumer._fetcher.config
+        for partition, end in enumerate(ends):
+            assert log.read("shop.orders", partition, max(0, end - 3))
+            assert held["fetch_max_wait_ms"] < 50
+        assert not log.wait({("shop.orders", n): end for n, end in enumerate(ends)}, 0.1)
+        assert held["fetch_max_wait_ms"] == FETCH_WAIT_MS
 
 
 def append_patiently(log: KafkaLog, record: Record, within_s: float = 30.0) -> None:

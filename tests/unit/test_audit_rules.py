@@ -50,14 +50,15 @@ def test_an_order_has_its_deadlines_and_a_minute() -> None:
 
 
 def test_one_key_leads_to_one_order_and_one_order_to_one_key() -> None:
-    def judged(orders: list[OrderRow], *rows: KeyRow, forgotten: tuple[str, ...] = ()) -> Invariant:
+    def judged(orders: list[OrderRow], *rows: KeyRow, forgotten: dict[str, int] | None = None) -> Invariant:
         return audit.one_key_one_order(orders, rows, 5 * S, forgotten)
 
     key = KeyRow("jane", "k1", 202, "a", 10 * S)
     assert said(judged([order()], key, KeyRow("jane", "k0", 409, None, 9 * S))) == ("ok", 0, 0, 0)
     assert judged([order()], key, key._replace(key="k2")).counter_examples == ["a was answered to 2 keys: k1, k2"]
     assert judged([order()]).status == "violated"
-    assert judged([order()], forgotten=("jane",)).status == "ok"
+    assert judged([order()], forgotten={"jane": 11 * S}).status == "ok"
+    assert judged([order()], forgotten={"jane": 9 * S}).violations == 1, "placed by somebody who came back"
     assert judged([order(placed_s=4)]).status == "ok", "its key may have been pruned"
     assert judged([], key).counter_examples == ["a was promised to the key k1 and is not there"]
 

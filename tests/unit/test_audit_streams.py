@@ -1,12 +1,15 @@
 """The auditor's judgements over events as columns: outboxes against log, sequences, versions, effects, inboxes."""
 
+import sqlite3
+from contextlib import closing
+
 import msgspec
 import numpy as np
 import pytest
 
-from shop_stack.operations import audit, audit_columns, audit_streams
+from shop_stack.operations import audit, audit_columns, audit_stores, audit_streams
 from shop_stack.operations.audit import Invariant
-from shop_stack.operations.audit_columns import Ids, Reading, Records, column, keys
+from shop_stack.operations.audit_columns import Reading, Records, column, keys
 from shop_stack.operations.audit_streams import Outgoing, Subscription
 
 pytestmark = pytest.mark.pure
@@ -82,46 +85,44 @@ def test_one_effect_an_event() -> None:
     assert judged(first, event(2, "b", cause="cause")).status == "ok"
     assert judged(first, event(2, sequence=2, cause="cause", kind="shop.order.advanced.v1")).status == "ok"
     inbox = column(["id-1", "id-2", "id-1"])
-    assert audit_streams.handled_once("orders", Ids(inbox), Ids(column(["id-5"]))).counter_examples == [
+    assert audit_streams.handled_once("orders", inbox, column(["id-5"])).counter_examples == [
         "id-1 was handled twice by orders"
     ]
-    assert audit_streams.handled_once("orders", Ids(inbox[:2]), Ids(column(["id-2"]))).counter_examples == [
+    assert audit_streams.handled_once("orders", inbox[:2], column(["id-2"])).counter_examples == [
         "id-2 is parked at orders, which has handled it"
     ]
 
 
 def test_what_is_subscribed_and_committed_was_handled_or_is_parked() -> None:
     log = records(event(1), event(2, "b"), event(3, "c", kind="shop.order.advanced.v1"), event(4, "d"))
-    mine = Subscription("payments", frozenset({"shop.order.placed.v1"}), {0: 3}, Ids(column(["id-1", "id-2"])))
+    mine = Subscription("payments", frozenset({"shop.order.placed.v1"}), {0: 3}, column(["id-1", "id-2"]))
     assert said(audit_streams.subscribed_events_handled(log, mine)) == ("ok", 0, 0, 1)
-    lost = audit_streams.subscribed_events_handled(log, mine._replace(inbox=Ids(column(["id-1"]))))
+    lost = audit_streams.subscribed_events_handled(log, mine._replace(inbox=column(["id-1"])))
     assert lost.counter_examples == ["b was read by payments from shop.orders and had no effect: id-2"]
     parked = audit_streams.subscribed_events_handled(
-        log, mine._replace(inbox=Ids(column(["id-1"])), parked=Ids(column(["id-2"])))
+        log, mine._replace(inbox=column(["id-1"]), parked=column(["id-2"]))
     )
     assert (said(parked), parked.counter_examples) == (("explained", 0, 1, 1), ["id-2 is parked at payments"])
-    assert (
-        audit_streams.subscribed_events_handled(log, mine._replace(inbox=Ids(column([])), since=b"id-3")).status == "ok"
-    )
+    assert audit_streams.subscribed_events_handled(log, mine._replace(inbox=column([]), since=b"id-3")).status == "ok"
     assert said(audit_streams.subscribed_events_handled(log, mine._replace(committed={}))) == ("ok", 0, 0, 3)
 
 
 def test_an_event_that_could_not_be_read_is_in_the_inbox_by_its_place() -> None:
     log = records(event(1), event(2, "b"), event(3, "c"))
-    mine = Subscription("payments", frozenset({"shop.order.placed.v1"}), {0: 3}, Ids(column(["id-1", "id-3"])))
-    given_up = mine._replace(inbox=Ids(column(["id-1", "id-3", "shop.orders/0/1"])))
+    mine = Subscription("payments", frozenset({"shop.order.placed.v1"}), {0: 3}, column(["id-1", "id-3"]))
+    given_up = mine._replace(inbox=column(["id-1", "id-3", "shop.orders/0/1"]))
     assert said(audit_streams.subscribed_events_handled(log, given_up)) == ("ok", 0, 0, 0)
-    parked = audit_streams.subscribed_events_handled(log, mine._replace(parked=Ids(column(["shop.orders/0/1"]))))
+    parked = audit_streams.subscribed_events_handled(log, mine._replace(parked=column(["shop.orders/0/1"])))
     assert (said(parked), parked.counter_examples) == (("explained", 0, 1, 0), ["id-2 is parked at payments"])
-    elsewhere = mine._replace(inbox=Ids(column(["id-1", "id-3", "shop.orders/1/1"])))
+    elsewhere = mine._replace(inbox=column(["id-1", "id-3", "shop.orders/1/1"]))
     assert audit_streams.subscribed_events_handled(log, elsewhere).violations == 1
 
 
 def test_what_was_handled_is_in_the_log() -> None:
     seen = keys(column(["id-1"]))
-    gone = audit_streams.unlogged(Ids(column(["id-1", "id-2", "shop.orders/0/7"])), seen)
+    gone = audit_streams.unlogged(column(["id-1", "id-2", "shop.orders/0/7"]), seen)
     assert gone.tolist() == [b"id-2"]
-    assert audit_streams.unlogged(Ids(column(["id-2"])), seen, since=b"id-3").tolist() == []
+    assert audit_streams.unlogged(column(["id-2"]), seen, since=b"id-3").tolist() == []
     found = audit_streams.handled_events_are_logged("payments", 3, gone)
     assert (found.rows_checked, found.counter_examples) == (3, ["id-2 was handled by payments and is not in the log"])
 
@@ -155,3 +156,23 @@ def test_keys_and_columns_hold_for_any_text() -> None:
     assert len(np.unique(keys(many))) == 100_000
     assert audit_columns.missing(keys(narrow), keys(wide)).tolist() == [False]
     assert audit_columns.missing(keys(wide), keys(narrow)).tolist() == [False, True]
+
+
+def test_equal_keys_are_brought_together_in_their_order() -> None:
+    chance = np.random.default_rng(1)
+    some = chance.integers(0, 2**63, 300, dtype=np.uint64)
+    many = some[chance.integers(0, 300, 5000)]
+    alike = chance.integers(0, 7, 5000, dtype=np.uint64)  # all upper bits are equal
+    for found in (many, alike, many[:0], many[:1], np.full(9, 2**64 - 1, dtype=np.uint64)):
+        assert audit_columns.grouped(found).tolist() == np.argsort(found, kind="stable").tolist()
+
+
+def test_an_inbox_is_read_in_parts_and_nothing_of_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ["a", "b", "b", "b", "c", "d"]
+    with closing(sqlite3.connect(":memory:")) as store:
+        assert len(audit_stores.read_inbox(store, "orders")) == 0
+        store.execute("CREATE TABLE inbox (consumer, event_id)")
+        store.executemany("INSERT INTO inbox VALUES (?, ?)", [("orders", one) for one in ids] + [("others", "e")])
+        for at_once in range(1, 8):
+            monkeypatch.setattr(audit_stores, "_AT_ONCE", at_once)
+            assert [one.decode() for one in audit_stores.read_inbox(store, "orders").tolist()] == ids

@@ -13,8 +13,9 @@ from console import actions as registry
 from console.rows import actions, events, figures, folded, journey, plain, replicas, services, stack
 from console.screens.help import SIGNS, help_line
 from console.text import fit, safe
-from tests.screens.fake_operations import EXPLOIT, VITALS, State, effect, scaled, service, slow, tail_event
-from tests.screens.fake_operations import journey as an_order
+from tests.screens.fake_journeys import EXPLOIT
+from tests.screens.fake_journeys import journey as an_order
+from tests.screens.fake_operations import VITALS, State, effect, scaled, service, slow, tail_event
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)

@@ -12,7 +12,8 @@ from console.rows import figures, incidents, plain, services, stack
 from console.zone import PLACES, shown_in, zone_called
 from shop_stack.operations import model
 from shop_stack.operations.audit import Report
-from tests.screens.fake_operations import State, journey, service, tail_event
+from tests.screens.fake_journeys import journey
+from tests.screens.fake_operations import State, service, tail_event
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 7, 1, 20, 0, tzinfo=UTC)

@@ -92,6 +92,14 @@ def test_without_requests_nothing_is_promised_but_the_lag_is_said() -> None:
     assert "lag of 120 events is shared by 3" in actions.expect(idle, 3).words
 
 
+def test_a_hot_partition_is_named_before_replicas_are_added_in_vain() -> None:
+    hot = actions.Target(ORDERS, "orders", (ORDERS,), 2, 0.0, None, 120, hot="shop.payments/3")
+    busy = actions.Target(ORDERS, "orders", (ORDERS,), 2, 0.5, 20.0, 120, hot="shop.payments/3")
+    for asked in (hot, busy):
+        assert "Most of its lag lies in shop.payments/3" in actions.expect(asked, 3).words
+        assert "shop.payments/3" not in actions.expect(asked, 1).words
+
+
 @given(st.floats(0, 3), st.floats(0, 0.94), st.floats(0, 0.94), st.floats(0.1, 1e4))
 def test_more_room_never_promises_a_longer_wait(now: float, a: float, b: float, p95: float) -> None:
     low, high = sorted((a, b))

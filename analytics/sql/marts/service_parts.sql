@@ -13,6 +13,9 @@ live as (
         arg_max(ready, sampled_at) as ready,
         max(sampled_at) as ready_at,
         max(lag) as lag,
+        max(lag_s) as lag_s,
+        max(orders_waiting) as orders_waiting,
+        max(waiting_minor) as waiting_minor,
         sum(cpu_cores * interval_s) as cpu_seconds
     from stg_service_samples
     group by all

@@ -8,6 +8,9 @@ select
     s.error_rate,
     s.p95_ms,
     s.lag,
+    s.lag_s,
+    s.orders_waiting,
+    s.waiting_minor,
     s.cpu_cores
 from (
     select
@@ -17,7 +20,7 @@ from (
     from (
         select
             time,
-            from_json(data, '{"interval_s":"DOUBLE","services":[{"service":"VARCHAR","ready":"BIGINT","request_rate":"DOUBLE","error_rate":"DOUBLE","p95_ms":"DOUBLE","lag":"BIGINT","cpu_cores":"DOUBLE"}]}') as e
+            from_json(data, '{"interval_s":"DOUBLE","services":[{"service":"VARCHAR","ready":"BIGINT","request_rate":"DOUBLE","error_rate":"DOUBLE","p95_ms":"DOUBLE","lag":"BIGINT","lag_s":"DOUBLE","orders_waiting":"BIGINT","waiting_minor":"BIGINT","cpu_cores":"DOUBLE"}]}') as e
         from fresh_events
         where type = 'ops.stack.sampled.v1'
     )

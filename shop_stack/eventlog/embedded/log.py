@@ -22,7 +22,7 @@ from shop_stack.eventlog.embedded.consumer import (
 from shop_stack.eventlog.embedded.group_file import GroupFile
 from shop_stack.eventlog.embedded.topic_file import TopicFile
 from shop_stack.eventlog.embedded.waking import Channels, Listener
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition
+from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
 
@@ -160,6 +160,20 @@ class EmbeddedLog:
             (topic, number): max(0, end - committed.get((topic, number), (start, ""))[0])
             for topic in file.topics()
             for number, (start, end) in enumerate(zip(self.starts(topic), self.ends(topic), strict=True))
+        }
+
+    def backlogs(self) -> dict[str, dict[TopicPartition, Backlog]]:
+        """Of every group, by partition it subscribed, what it has still to process."""
+        read = {name: (file.topics(), file.committed()) for name in self.groups() for file in [self._group(name)]}
+        topics = {topic for subscribed, _ in read.values() for topic in subscribed}
+        bounds = {topic: list(zip(self.starts(topic), self.ends(topic), strict=True)) for topic in topics}
+        return {
+            name: {
+                (topic, number): Backlog(committed.get((topic, number), (start, ""))[0], end)
+                for topic in subscribed
+                for number, (start, end) in enumerate(bounds[topic])
+            }
+            for name, (subscribed, committed) in read.items()
         }
 
     def enforce_retention(self, now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,10 +14,11 @@ from kafka.errors import (
     KafkaError,
     NodeNotReadyError,
     NotCoordinatorError,
+    UnknownTopicOrPartitionError,
 )
 from kafka.protocol.consumer.offsets import OffsetSpec
 
-from shop_stack.errors import LogUnavailable
+from shop_stack.errors import ForeignLog, LogUnavailable
 from shop_stack.eventlog.interface import TopicPartition as Partition
 from shop_stack.eventlog.kafka.selector import Selector
 from shop_stack.events.topics import Topic
@@ -45,6 +46,7 @@ _PASSING: dict[type[KafkaError], float] = {
 }
 _ASK_AGAIN_S = 0.1
 _DAY_MS = 86_400_000
+_OURS = "kafka-"
 _Answer = TypeVar("_Answer")
 
 
@@ -61,9 +63,12 @@ def unavailable(servers: str) -> Iterator[None]:
 
 
 class Cluster:
-    """One administrative connection, safe from any thread. Creates the declared topics that are missing."""
+    """One administrative connection, safe from any thread. Creates the declared topics that are missing.
 
-    def __init__(self, servers: str, declared: Mapping[str, Topic], bootstrap_s: float) -> None:
+    With `known`, the log_id that it must have, only when it has: else it raises ForeignLog.
+    """
+
+    def __init__(self, servers: str, declared: Mapping[str, Topic], bootstrap_s: float, known: str | None) -> None:
         self.servers = servers
         logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is raised; the rest is a line a retry
         with unavailable(servers):
@@ -74,12 +79,14 @@ class Cluster:
                 selector=Selector,
             )
             found = self._describe()
+            cluster_id = self._admin.describe_cluster()["cluster_id"]
+            if known is not None:
+                _check_known(known, cluster_id, found, servers)
             missing = [topic for topic in (*declared.values(), Topic(ANCHOR, partitions=1)) if topic.name not in found]
             if missing:
                 self._create(missing)
                 found = self._describe()
-            cluster_id = self._admin.describe_cluster()["cluster_id"]
-        self.log_id = f"kafka-{cluster_id}-{found[ANCHOR]['topic_id']}"
+        self.log_id = _log_id(cluster_id, found[ANCHOR])
         self.partitions = {name: len(found[name]["partitions"]) for name in declared}
 
     def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -98,6 +105,27 @@ class Cluster:
         """The group's committed positions, each with the log_id that was stored beside it."""
         found = self._patiently(lambda: self._admin.list_group_offsets({group: None}))[group]
         return {(p.topic, p.partition): (o.offset, o.metadata or "") for p, o in found.items() if o.offset >= 0}
+
+    def forget_foreign(self, group: str, topics: Collection[str]) -> int:
+        """Remove the group's positions on these topics that were stored with the id of another log; how many."""
+        foreign = [
+            TopicPartition(*partition)
+            for partition, (_, log_id) in self.committed(group).items()
+            if partition[0] in topics and log_id.startswith(_OURS) and log_id != self.log_id
+        ]
+        if foreign:
+            self._patiently(lambda: self._admin.delete_group_offsets(group, foreign))
+        return len(foreign)
+
+    def committed_by_group(self, groups: list[str]) -> dict[str, dict[Partition, int]]:
+        """The committed positions of all these groups, in one request to each broker that keeps them."""
+        if not groups:
+            return {}
+        found = self._patiently(lambda: self._admin.list_group_offsets(dict.fromkeys(groups)))
+        return {
+            group: {(p.topic, p.partition): int(o.offset) for p, o in offsets.items() if o.offset >= 0}
+            for group, offsets in found.items()
+        }
 
     def groups(self) -> list[str]:
         """Every consumer group that the cluster knows."""
@@ -137,7 +165,7 @@ class Cluster:
         return {(p.topic, p.partition): int(o.offset) for p, o in found.items()}
 
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask what may be asked twice, again while its failure passes by itself. Raises LogUnavailable."""
+        """Ask what may be asked twice, again while its failure passes by itself. Raises LogUnavailable, ForeignLog."""
         begun = time.monotonic()
         with unavailable(self.servers):
             while True:
@@ -147,3 +175,23 @@ class Cluster:
                     if time.monotonic() - begun > max(s for kind, s in _PASSING.items() if isinstance(error, kind)):
                         raise
                     time.sleep(_ASK_AGAIN_S)
+                except UnknownTopicOrPartitionError:
+                    _check_known(
+                        self.log_id, self._admin.describe_cluster()["cluster_id"], self._describe(), self.servers
+                    )
+                    raise
+
+
+def _log_id(cluster_id: str, anchor: Mapping[str, Any]) -> str:
+    return f"{_OURS}{cluster_id}-{anchor['topic_id']}"
+
+
+def _check_known(known: str, cluster_id: str, found: Mapping[str, Mapping[str, Any]], servers: str) -> None:
+    """Raise ForeignLog unless the log that is there is the one that is known."""
+    here = f"log {_log_id(cluster_id, found[ANCHOR])}" if ANCHOR in found else "no log yet"
+    if here != f"log {known}":
+        raise ForeignLog(
+            f"this home belongs to log {known}, and at {servers} there is {here}: the broker has lost its data, or it "
+            f"is another; bring that log back, or stop the stack and start it again: `shopfloor up` sends what the "
+            f"outboxes keep again"
+        )

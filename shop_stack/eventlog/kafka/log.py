@@ -3,14 +3,16 @@
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaTimeoutError
 
 from shop_stack.errors import UnknownTopic
-from shop_stack.eventlog.interface import Placed, Record, StoredRecord, Stretch, TopicPartition
+from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
 from shop_stack.eventlog.kafka.reader import PositionReader
@@ -24,13 +26,16 @@ _DELIVERY_S = 10.0
 class KafkaLog:
     """One Kafka cluster, `servers` being HOST:PORT[,HOST:PORT...]. Open it after a fork, not before.
 
-    Raises LogUnavailable when no broker answers within `bootstrap_s`.
+    Raises LogUnavailable when no broker answers within `bootstrap_s`, and ForeignLog, with no topic created, when
+    it is not the log that is `known`.
     """
 
-    def __init__(self, servers: str, topics: Mapping[str, Topic] = TOPICS, bootstrap_s: float = 10.0) -> None:
+    def __init__(
+        self, servers: str, topics: Mapping[str, Topic] = TOPICS, bootstrap_s: float = 10.0, known: str | None = None
+    ) -> None:
         self._servers = servers
         self._declared = topics
-        self._cluster = Cluster(servers, topics, bootstrap_s)
+        self._cluster = Cluster(servers, topics, bootstrap_s, known)
         self._opening = threading.Lock()
         self._producer: KafkaProducer | None = None
         self._consumers: list[KafkaGroupConsumer] = []
@@ -146,6 +151,22 @@ class KafkaLog:
         ends = self._cluster.ends(committed)
         return {partition: max(0, ends[partition] - position) for partition, position in committed.items()}
 
+    def forget_foreign_positions(self) -> int:
+        """Remove committed positions that were stored with the id of another log; how many.
+
+        Whoever reads on begins at the start, where there is none.
+        """
+        return sum(self._cluster.forget_foreign(group, self._declared) for group in self.groups())
+
+    def backlogs(self) -> dict[str, dict[TopicPartition, Backlog]]:
+        """Of every group, by partition it has read, what it has still to process; three requests in all."""
+        committed = self._cluster.committed_by_group(self.groups())
+        ends = self._cluster.ends({partition for found in committed.values() for partition in found})
+        return {
+            group: {partition: Backlog(position, ends[partition]) for partition, position in found.items()}
+            for group, found in committed.items()
+        }
+
     def enforce_retention(self, now: datetime) -> int:
         """Remove records older than their topic keeps them; how many. Kafka does so itself, segment by segment."""
         removed = 0
@@ -164,7 +185,8 @@ class KafkaLog:
                 reader.close()
             self._readers.clear()
             if self._producer is not None:
-                self._producer.close(timeout=_DELIVERY_S)
+                with suppress(KafkaTimeoutError):  # what is not acknowledged by then, its appender was told
+                    self._producer.close(timeout=_DELIVERY_S)
                 self._producer = None
         self._cluster.close()
 

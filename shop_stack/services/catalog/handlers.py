@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from shop_stack.events import PriceChanged, ProductAdded
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
+from shop_stack.leads import Lead, leads_to
 from shop_stack.services.answers import IdempotencyKey, MaybeSubject, answer_of, answers_with, respond
 from shop_stack.services.catalog import store
 from shop_stack.services.catalog.pages import ItemPage, ItemView, Pages, item_view
@@ -65,13 +66,27 @@ Query = Annotated[str, QueryParameter(max_length=200)]
 # Visible ASCII, so that even when each character is escaped the address stays below the server's 64 KiB.
 Ids = Annotated[str | None, QueryParameter(max_length=16_000, pattern="^[!-~]*$")]
 
+_FIRST, _NEW = "$response.body#/items/0/product_id", "$request.body#/product_id"
+_FROM_A_PAGE = leads_to(
+    Lead("get", "/v1/products/{product_id}", {"path.product_id": _FIRST}),
+    Lead("get", "/v1/pages/products/{product_id}", {"path.product_id": _FIRST}),
+    Lead("get", "/v1/stock", {"query.ids": _FIRST}),
+    Lead("put", "/v1/carts/{cart_id}", body={"lines": [{"product_id": _FIRST, "quantity": 1}]}),
+)
+_FROM_A_NEW_PRODUCT = leads_to(
+    Lead("get", "/v1/products/{product_id}", {"path.product_id": _NEW}),
+    Lead("put", "/v1/products/{product_id}/price", {"path.product_id": _NEW}),
+    Lead("post", "/v1/receipts", body={"receipt_id": _NEW, "lines": [{"product_id": _NEW, "quantity": 1}]}),
+    Lead("put", "/v1/carts/{cart_id}", body={"lines": [{"product_id": _NEW, "quantity": 1}]}),
+)
+
 
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The catalog's HTTP handlers."""
     currency = context.stack.currency
     pages = Pages(currency)
 
-    @get("/v1/products", sync_to_thread=True, responses=answers_with(200, ItemPage))
+    @get("/v1/products", sync_to_thread=True, responses=answers_with(200, ItemPage), opt=_FROM_A_PAGE)
     def list_products(q: Query = "", page: PageNumber = 1, size: PageSize = 20, ids: Ids = None) -> Response[bytes]:
         if ids is not None:
             return respond(_by_ids(context, ids))
@@ -86,7 +101,7 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
             raise NotFoundException("the catalog has no product of this id")
         return item_view(product, currency)
 
-    @post("/v1/products", sync_to_thread=True, responses=answers_with(201, Outcome))
+    @post("/v1/products", sync_to_thread=True, responses=answers_with(201, Outcome), opt=_FROM_A_NEW_PRODUCT)
     def add_product(
         data: JSONBody[NewProduct], body: RawBody, idempotency_key: IdempotencyKey, subject: MaybeSubject = None
     ) -> Response[bytes]:

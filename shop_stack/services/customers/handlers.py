@@ -25,7 +25,8 @@ from shop_stack.errors import AccessDenied
 from shop_stack.events import CustomerRegistered, CustomerSignedIn
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
 from shop_stack.ids import uuid7
-from shop_stack.services.answers import IdempotencyKey, PathId, Role, Subject, answer_of, to_us
+from shop_stack.leads import Lead, leads_to
+from shop_stack.services.answers import SAME_SUBJECT, IdempotencyKey, PathId, Role, Subject, answer_of, to_us
 from shop_stack.services.customers import erasure, rules, store
 from shop_stack.services.customers.erasure import Certificate, ErasureAsked
 from shop_stack.services.customers.export import Export, export
@@ -117,14 +118,26 @@ class PersonFound(msgspec.Struct):
     customer_id: str
 
 
+_PERSON = {"path.customer_id": "$response.body#/customer_id"}
+_FROM_A_NEW_ACCOUNT = leads_to(
+    Lead("get", "/v1/addresses/{customer_id}", _PERSON),
+    Lead("get", "/v1/people/{customer_id}/export", _PERSON),
+    Lead("put", "/v1/people/{customer_id}/erasure", _PERSON),
+)
+_FROM_AN_ERASURE = leads_to(Lead("get", "/v1/people/{customer_id}/erasure", _PERSON))
+_FROM_A_SESSION = leads_to(Lead("put", "/v1/me", {"header.x-subject": "$response.body#/subject"}))
+_FROM_MY_DETAILS = leads_to(Lead("get", "/v1/me", SAME_SUBJECT), Lead("delete", "/v1/me", SAME_SUBJECT))
+_FROM_MY_ERASURE = leads_to(Lead("get", "/v1/me/erasure", SAME_SUBJECT))
+
+
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The customers' HTTP handlers."""
 
-    @post("/v1/sessions", sync_to_thread=True)
+    @post("/v1/sessions", sync_to_thread=True, opt=_FROM_A_SESSION)
     def open_session(data: JSONBody[SessionAsked]) -> Session:
         return _open_session(context, data)
 
-    @post("/v1/customers", sync_to_thread=True)
+    @post("/v1/customers", sync_to_thread=True, opt=_FROM_A_NEW_ACCOUNT)
     def register(data: JSONBody[Registration], body: RawBody, idempotency_key: IdempotencyKey) -> Registered:
         return _register(context, data, body, idempotency_key)
 
@@ -138,11 +151,11 @@ def _own_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
     def me(subject: Subject) -> Me:
         return _me(_account(context, subject))
 
-    @put("/v1/me", sync_to_thread=True)
+    @put("/v1/me", sync_to_thread=True, opt=_FROM_MY_DETAILS)
     def change_me(data: JSONBody[Details], subject: Subject, role: Role = "guest") -> Me:
         return _change_me(context, subject, role, data)
 
-    @delete("/v1/me", status_code=202, sync_to_thread=True)
+    @delete("/v1/me", status_code=202, sync_to_thread=True, opt=_FROM_MY_ERASURE)
     def erase_me(subject: Subject) -> Certificate:
         """Erase all that the shop knows of me, once my open orders have ended (GDPR 17)."""
         return erasure.ask(context, subject, erasure.THE_PERSON, "the person asked")
@@ -180,7 +193,7 @@ def _inner_routes(context: ServiceContext) -> list[HTTPRouteHandler]:
     def export_person(customer_id: PathId) -> Export:
         return export(context, customer_id)
 
-    @put("/v1/people/{customer_id:str}/erasure", status_code=202, sync_to_thread=True)
+    @put("/v1/people/{customer_id:str}/erasure", status_code=202, sync_to_thread=True, opt=_FROM_AN_ERASURE)
     def erase_person(customer_id: PathId, data: JSONBody[ErasureAsked]) -> Certificate:
         return erasure.ask(context, customer_id, data.asked_by, data.because)
 

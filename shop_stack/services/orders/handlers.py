@@ -15,7 +15,8 @@ from shop_stack.envelope import Envelope
 from shop_stack.events import Line, WorkInHand
 from shop_stack.hosting.service import Answer, Cause, ServiceContext, Transaction
 from shop_stack.ids import uuid7
-from shop_stack.services.answers import IdempotencyKey, Subject, answer_of, answers_with, respond
+from shop_stack.leads import Lead, leads_to
+from shop_stack.services.answers import SAME_SUBJECT, IdempotencyKey, Subject, answer_of, answers_with, respond
 from shop_stack.services.orders import rules, store
 from shop_stack.services.orders.cart import Refusal, read_priced_cart
 from shop_stack.services.orders.people import person_route
@@ -48,10 +49,25 @@ class OrderView(msgspec.Struct):
     reason: str | None
 
 
+_ORDER = {"path.order_id": "$response.body#/order_id"}
+_FROM_AN_ORDER = leads_to(
+    Lead("get", "/v1/orders/{order_id}", {**SAME_SUBJECT, **_ORDER}),
+    Lead("post", "/v1/orders/{order_id}/cancellation", {**SAME_SUBJECT, **_ORDER}),
+    Lead("get", "/v1/payments/{order_id}", _ORDER),
+    Lead("get", "/v1/shipments/{order_id}", _ORDER),
+)
+
+
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The orders' HTTP handlers."""
 
-    @post("/v1/orders", sync_to_thread=True, status_code=202, responses=answers_with(202, OrderAccepted))
+    @post(
+        "/v1/orders",
+        sync_to_thread=True,
+        status_code=202,
+        responses=answers_with(202, OrderAccepted),
+        opt=_FROM_AN_ORDER,
+    )
     def place_order(
         data: OrderWanted, body: bytes, subject: Subject, idempotency_key: IdempotencyKey
     ) -> Response[bytes]:

@@ -25,7 +25,17 @@ from shop_stack.events import (
     Quantity,
 )
 from shop_stack.hosting.service import Answer, ServiceContext, Transaction
-from shop_stack.services.answers import IdempotencyKey, PathId, Subject, answer_of, answers_with, respond, to_us
+from shop_stack.leads import Lead, leads_to
+from shop_stack.services.answers import (
+    SAME_SUBJECT,
+    IdempotencyKey,
+    PathId,
+    Subject,
+    answer_of,
+    answers_with,
+    respond,
+    to_us,
+)
 from shop_stack.services.storefront import rules, store
 from shop_stack.services.storefront.pages import Composer, NoSuchProduct, ProductPage, SearchPage
 from shop_stack.services.storefront.people import person_route
@@ -72,6 +82,23 @@ class Checkout(msgspec.Struct):
     lines: list[Line]
 
 
+_CART = {**SAME_SUBJECT, "path.cart_id": "$response.body#/cart_id"}
+_TO_CHECKOUT = Lead("post", "/v1/checkouts", SAME_SUBJECT, {"cart_id": "$response.body#/cart_id"})
+_FROM_A_NEW_CART = leads_to(Lead("get", "/v1/carts/{cart_id}", _CART), _TO_CHECKOUT)
+_FROM_A_CART = leads_to(
+    Lead("put", "/v1/carts/{cart_id}", _CART, {"lines": "$response.body#/lines"}),
+    _TO_CHECKOUT,
+)
+_FROM_A_CHECKOUT = leads_to(
+    Lead(
+        "post",
+        "/v1/orders",
+        SAME_SUBJECT,
+        {"cart_id": "$response.body#/cart_id", "expected_total": "$response.body#/total_minor"},
+    )
+)
+
+
 def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
     """The storefront's HTTP handlers."""
     composer = Composer(context.mesh)
@@ -94,15 +121,21 @@ def routes(context: ServiceContext) -> Sequence[HTTPRouteHandler]:
             _tell(context, subject, searched)
         return found
 
-    @put("/v1/carts/{cart_id:str}", sync_to_thread=True)
+    @put("/v1/carts/{cart_id:str}", sync_to_thread=True, opt=_FROM_A_NEW_CART)
     def put_cart(cart_id: PathId, data: JSONBody[CartContent], subject: Subject) -> CartView:
         return _put_cart(context, cart_id, subject, data)
 
-    @get("/v1/carts/{cart_id:str}", sync_to_thread=True)
+    @get("/v1/carts/{cart_id:str}", sync_to_thread=True, opt=_FROM_A_CART)
     def read_cart(cart_id: PathId, subject: Subject) -> CartView:
         return _view(_own_cart(context, cart_id, subject))
 
-    @post("/v1/checkouts", status_code=200, sync_to_thread=True, responses=answers_with(200, Checkout))
+    @post(
+        "/v1/checkouts",
+        status_code=200,
+        sync_to_thread=True,
+        responses=answers_with(200, Checkout),
+        opt=_FROM_A_CHECKOUT,
+    )
     def check_out(
         data: JSONBody[CheckoutAsked], body: RawBody, subject: Subject, idempotency_key: IdempotencyKey
     ) -> Response[bytes]:
