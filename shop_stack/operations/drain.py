@@ -75,8 +75,9 @@ def estimate(points: Sequence[Point]) -> Drain:
 
         (L - d*t)^2 = t80^2 * s2 * (t + t^2/W).
 
-    Where d lies within t80 standard errors of 0 there is no upper end. What it cannot know: that arrivals or the
-    service rate will change; of a change that has happened, see `steady`.
+    Where d lies within t80 standard errors of 0 there is no upper end; below 0 and within them it is not known whether
+    it drains, as with a consumer that works in lumps of a poll and has done few of them. What it cannot know: that
+    arrivals or the service rate will change; of a change that has happened, see `steady`.
     """
     behind = points[-1].behind if points else 0.0
     if points and behind <= 0:
@@ -86,9 +87,11 @@ def estimate(points: Sequence[Point]) -> Drain:
     if measured is None:
         return Drain(state="unknown")
     drift, variance, seconds = measured
+    spread = variance * _quantile(len(window) - 2) ** 2
     if drift <= 0:
-        return Drain(state="does_not_drain", over_s=seconds)
-    low, high = _passage(behind, drift, variance * _quantile(len(window) - 2) ** 2, seconds)
+        grows = drift**2 >= spread / seconds
+        return Drain(state="does_not_drain" if grows else "unknown", over_s=seconds)
+    low, high = _passage(behind, drift, spread, seconds)
     return Drain(state="drains", seconds=behind / drift, low_s=low, high_s=high, over_s=seconds)
 
 

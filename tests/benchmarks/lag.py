@@ -23,6 +23,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from shop_stack.access import read_token
 from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.interface import EventLog
@@ -35,7 +37,7 @@ from shop_stack.traffic.catalog import made_up_products
 from shop_stack.traffic.history import add_products
 from tests.benchmarks.orders import SHOPFLOOR, down, shopfloor
 
-_CYCLE_S = 1.5
+_SLOW_CYCLE_S, _EASE_CYCLE_S = 3.0, 0.5
 _ASK_S = 0.5
 _CAUGHT_UP_S = 1.0
 _LEAST_LEFT_S = 3.0  # estimates of less are within a look of the end and are not judged
@@ -81,6 +83,7 @@ class Hindrance:
 
     def __init__(self, pid: int) -> None:
         self.share = 1.0
+        self.cycle_s = _EASE_CYCLE_S
         self._pid = pid
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -97,12 +100,12 @@ class Hindrance:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            share = self.share
+            share, cycle_s = self.share, self.cycle_s
             if share < 1:
                 os.kill(self._pid, signal.SIGSTOP)
-                self._over.wait(_CYCLE_S * (1 - share))
+                self._over.wait(cycle_s * (1 - share))
             os.kill(self._pid, signal.SIGCONT)
-            self._over.wait(_CYCLE_S * share)
+            self._over.wait(cycle_s * share)
 
 
 def truth(log: EventLog, group: str) -> tuple[int, float]:
@@ -120,7 +123,7 @@ def run(home: Home, log: EventLog, chosen: argparse.Namespace, seed: int, ease: 
     trial, begun = Trial(), time.time()
     with client, orders_at(home, chosen.rate, seed), Hindrance(group.replicas[0].pid) as hindrance:
         time.sleep(chosen.before)  # the load alone
-        hindrance.share = chosen.slow
+        hindrance.share, hindrance.cycle_s = chosen.slow, _SLOW_CYCLE_S
         while trial.done_at is None and time.time() - begun < chosen.before + chosen.slow_s + _GIVE_UP_S:
             time.sleep(_ASK_S)
             view = next(view for view in client.stack().services if view.name == chosen.service)
@@ -129,7 +132,7 @@ def run(home: Home, log: EventLog, chosen: argparse.Namespace, seed: int, ease: 
             if view.behind is not None:
                 trial.seen.append(Seen(now, view.behind, behind, oldest_s))
             if not trial.eased_at and now - begun > chosen.before + chosen.slow_s:
-                hindrance.share, trial.eased_at = ease, now
+                hindrance.share, hindrance.cycle_s, trial.eased_at = ease, _EASE_CYCLE_S, now
             if trial.eased_at and oldest_s < _CAUGHT_UP_S:
                 trial.done_at = now
     return trial
@@ -175,6 +178,20 @@ def _drains(trial: Trial, done_at: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def keep(trial: Trial, path: Path) -> None:
+    """Append what was seen to a file, seconds counted from the moment of easing."""
+    with path.open("ab") as file:
+        for one in trial.seen:
+            said = msgspec.structs.replace(one.said, partitions=[])
+            row = {
+                "at": round(one.at - trial.eased_at, 2),
+                "behind": one.behind,
+                "oldest_s": one.oldest_s,
+                "said": said,
+            }
+            file.write(msgspec.json.encode(row) + b"\n")
+
+
 def quiet(log: EventLog, group: str) -> None:
     """Wait until the group has worked everything off."""
     ends = time.monotonic() + 120
@@ -187,12 +204,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--log", default="embedded:")
     parser.add_argument("--service", default="payments")
-    parser.add_argument("--rate", type=float, default=10, help="orders a second")
+    parser.add_argument("--rate", type=float, default=20, help="orders a second")
     parser.add_argument("--before", type=float, default=10, help="seconds of the load alone")
-    parser.add_argument("--slow", type=float, default=0.015, help="share of its time while it falls behind")
-    parser.add_argument("--slow-s", type=float, default=30, dest="slow_s")
-    parser.add_argument("--eases", default="0.06,0.1,0.15", help="its shares while it catches up, one a trial in turn")
+    parser.add_argument("--slow", type=float, default=0.002, help="share of its time while it falls behind")
+    parser.add_argument("--slow-s", type=float, default=40, dest="slow_s")
+    parser.add_argument("--eases", default="0.05,0.07,0.06", help="its shares while it catches up, in turn")
     parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="append every moment of each trial to this file, a line of JSON each")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
@@ -203,7 +221,10 @@ def main() -> None:
             with open_log(Settings(home=home, log_url=chosen.log)) as log:
                 for seed, ease in enumerate(islice(cycle(map(float, chosen.eases.split(","))), chosen.trials), 1):
                     with suppress(ShopfloorError):
-                        found = judged(run(home, log, chosen, seed, ease))
+                        trial = run(home, log, chosen, seed, ease)
+                        if chosen.keep is not None:
+                            keep(trial, chosen.keep)
+                        found = judged(trial)
                         print(json.dumps({"trial": seed, "ease": ease, **found}), flush=True)
                     quiet(log, chosen.service)
         finally:

@@ -17,13 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from shop_stack.events import Effect, PartitionLag
-from shop_stack.operations.drain import Drain, Rates
+from shop_stack.events import Effect
 from shop_stack.operations.model import (
     ActionView,
     DeadLetterView,
     Expectation,
-    GroupLag,
     IncidentView,
     LogLines,
     PartView,
@@ -37,6 +35,7 @@ from shop_stack.settings import Endpoints
 from shop_stack.stack import read_stack
 from tests.screens import fake_dead_letters
 from tests.screens.fake_audits import ORDER, Audits
+from tests.screens.fake_group_lag import group_lag
 from tests.screens.fake_journeys import EXPLOIT, journey
 
 
@@ -69,22 +68,6 @@ def slow(view: ServiceView) -> ServiceView:
         recommended_because="92% used, peak of the hour 61/s",
         recent_rates=[float(i) for i in range(60)], forecast_peak=61.0,
     )  # fmt: skip
-
-
-def group_lag(group: str, shares: dict[tuple[str, int], int], seconds: float = 12.0, **changes: Any) -> GroupLag:
-    """A group that is behind by so many events of each partition, and does not drain."""
-    lag = sum(shares.values())
-    rows = [
-        PartitionLag(topic=topic, partition=number, committed=0, end=records, lag=records, seconds=seconds,
-                     share=records / lag)
-        for (topic, number), records in shares.items()
-    ]  # fmt: skip
-    found = GroupLag(
-        group=group, lag=lag, seconds=seconds, orders_waiting=40, waiting_minor=123456, orders_whole=True,
-        rates=Rates(seconds=60, arrivals=55.0, processed=30.0, slope=25.0),
-        drain=Drain(state="does_not_drain", over_s=60.0), hot=None, partitions=rows,
-    )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
 
 
 def part(name: str, up: bool = True, because: str = "") -> PartView:

@@ -6,8 +6,9 @@ from rich.cells import cell_len
 
 from console.rows import behind, figures, plain, replicas, services
 from shop_stack.operations.drain import Drain
+from tests.screens.fake_group_lag import group_lag
 from tests.screens.fake_journeys import EXPLOIT
-from tests.screens.fake_operations import group_lag, service
+from tests.screens.fake_operations import service
 
 pytestmark = pytest.mark.pure
 EVEN = {("shop.orders", 3): 500, ("shop.orders", 1): 400, ("shop.payments", 2): 100, ("shop.payments", 0): 90}

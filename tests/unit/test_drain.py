@@ -50,6 +50,8 @@ def test_an_uneven_drain_has_an_interval_around_it_and_a_weak_one_no_upper_end()
     found = estimate(weak)
     assert found.state == "drains"
     assert found.high_s is None
+    weak = [Point(float(t), 0.5 * t + 30 * (-1) ** t + 2000, 0.0) for t in range(21)]
+    assert estimate(weak).state == "unknown"
 
 
 def test_what_changed_lately_counts_alone() -> None:
