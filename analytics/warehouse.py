@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +24,6 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "128MB",
     "wal_autocheckpoint": "64MB",
-    "enable_external_access": "false",
-    "lock_configuration": "true",
 }
 
 
@@ -63,17 +61,32 @@ class Feed:
 class Warehouse:
     """One read-write database. `write`, `transaction` and feeds belong to one thread; `ask` is for any."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises WarehouseError when another process has it or it cannot be read."""
+    def __init__(self, path: Path, reach: Sequence[Path] = ()) -> None:
+        """Open or make the file. Raises WarehouseError when another process has it or it cannot be read.
+
+        Statements reach no other files but those in the folders of `reach`.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.name = path.stem
         try:
             self._writer = duckdb.connect(str(path), config=_LIMITS)
+            self._lock_down(reach)
             self._prepare()
         except duckdb.Error as error:
             raise WarehouseError(f"cannot open the warehouse {path}: {_first_line(error)}") from error
         self._readers = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._lock = threading.Lock()
+
+    def within(self, database: str, sql: str) -> Result:
+        """Run one reading statement on `database`: this one by its name, or an attached one. Raises WarehouseError."""
+        with _own_errors():
+            self._writer.execute(f"use {database}")
+            try:
+                cursor = self._writer.execute(sql)
+                return Result([(str(c[0]), str(c[1])) for c in cursor.description or []], cursor.fetchall())
+            finally:
+                self._writer.execute(f"use {self.name}")
 
     def feed(self, name: str, schema: pa.Schema) -> Feed:
         """A named source of rows for the writer's statements, empty until its table is set."""
@@ -181,6 +194,12 @@ class Warehouse:
         for cursor in self._cursors:
             cursor.close()
         self._writer.close()
+
+    def _lock_down(self, reach: Sequence[Path]) -> None:
+        folders = [str(folder) for folder in reach]
+        self._writer.execute("set allowed_directories = $folders", {"folders": folders})
+        self._writer.execute("set enable_external_access = false")
+        self._writer.execute("set lock_configuration = true")
 
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))

@@ -22,6 +22,7 @@ _COMMANDS = (
     "journey",
     "trace-event",
     "customer",
+    "analytics",
     "dead-letters",
     "audit",
     "load",
