@@ -15,25 +15,25 @@ class Starting(Protocol):
         """The first position kept of each partition."""
 
 
-def carry_over(warehouse: Warehouse, log: Starting) -> int:
-    """Copy what the attached database `old` alone still has, a topic at a time; how many records.
+def carry_over(warehouse: Warehouse, log: Starting, source: str, rejected: bool) -> int:
+    """Copy the raw rows of `source`, a relation in SQL, that the log no longer keeps; how many records.
 
-    Each topic is a batch of its own, rolled up at once. Raises WarehouseError.
+    `rejected` says whether those of the attached database `old` that are no events are taken too. Each topic is a
+    batch of its own, rolled up at once. Raises WarehouseError.
     """
     carried = 0
     for batch, topic in enumerate(log.topics(), 1):
         starts = log.starts(topic)
         if any(starts):
-            carried += _carry(warehouse, topic, starts, batch)
+            carried += _carry(warehouse, topic, starts, batch, source, rejected)
     return carried
 
 
-def _carry(warehouse: Warehouse, topic: str, starts: list[int], batch: int) -> int:
+def _carry(warehouse: Warehouse, topic: str, starts: list[int], batch: int, source: str, rejected: bool) -> int:
     given = {"topic": topic, "batch": batch, "partitions": list(range(len(starts))), "starts": starts}
     with warehouse.transaction():
-        rows = sum(warehouse.write(statement(f"carrying/{name}"), given)[0][0] for name in _WHAT)
+        rows = warehouse.write(statement("carrying/rows_below").replace("{source}", source), given)[0][0]
+        if rejected:
+            rows += warehouse.write(statement("carrying/rejected_below"), given)[0][0]
         warehouse.roll_up(batch)
     return int(rows)
-
-
-_WHAT = ("rows_below", "rejected_below")

@@ -56,7 +56,7 @@ def rebuild(
     with contextlib.closing(Warehouse(fresh, [path.parent])) as warehouse:
         why_not = _attach(warehouse, path)
         known = why_not is None
-        carried = carry_over(warehouse, log) if known else 0
+        carried = carry_over(warehouse, log, _source(warehouse, known), known)
         _ingest(warehouse, log, _positions(warehouse) if known else None)
         if known:
             warehouse.write("delete from delay_buckets")
@@ -92,6 +92,19 @@ def _attach(warehouse: Warehouse, path: Path) -> str | None:
             raise WarehouseError(f"another process has {path}; stop the stack first: shopfloor down") from error
         return f"the old warehouse cannot be read: {error}"
     return None
+
+
+def _source(warehouse: Warehouse, known: bool) -> str:
+    """Where the raw rows from before lie: in the old warehouse and its archive, or in the archive's files alone."""
+    if known:
+        there = "select 1 from duckdb_views() where database_name = 'old' and view_name = 'every_event'"
+        return "old.every_event" if warehouse.write(there) else "old.raw_events"
+    archive = warehouse.archive.parent.parent / "archive"
+    if not any(archive.glob("*/*.parquet")):
+        return "raw_events"
+    files = f"read_parquet('{_quoted(archive)}/*/*.parquet', hive_partitioning = false)"
+    once = "qualify row_number() over (partition by topic, partition, position) = 1"
+    return f"(select * from {files} {once})"  # noqa: S608 (a folder of the home)
 
 
 def _quoted(path: Path) -> str:

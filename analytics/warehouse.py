@@ -64,13 +64,14 @@ class Warehouse:
     def __init__(self, path: Path, reach: Sequence[Path] = ()) -> None:
         """Open or make the file. Raises WarehouseError when another process has it or it cannot be read.
 
-        Statements reach no other files but those in the folders of `reach`.
+        Statements reach no other files but those of the archive beside it and in the folders of `reach`.
         """
+        self.archive = path.parent / "archive"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.name = path.stem
         try:
             self._writer = duckdb.connect(str(path), config=_LIMITS)
-            self._lock_down(reach)
+            self._lock_down([self.archive, *reach])
             self._prepare()
         except duckdb.Error as error:
             raise WarehouseError(f"cannot open the warehouse {path}: {_first_line(error)}") from error
@@ -139,6 +140,17 @@ class Warehouse:
         return self.ask(sql, parameters, timeout_s)
 
     @contextmanager
+    def tending(self) -> Iterator[None]:
+        """What the calling thread tends inside is committed on leaving, or nothing is."""
+        self.tend("begin transaction", {})
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            self.tend("commit" if done else "rollback", {})
+
+    @contextmanager
     def _running(self, timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._reader()
         watchdog = threading.Timer(timeout_s, cursor.interrupt)
@@ -204,12 +216,20 @@ class Warehouse:
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))
         with self.transaction():
+            self._writer.execute(view_of_all(self.archive, self._archived()))
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):
                 self._forget_marts()
             self._make_marts()
 
+    def _archived(self) -> list[str]:
+        return [row[0] for row in self._writer.execute("select file from archived_files order by file").fetchall()]
+
     def _forget_marts(self) -> None:
-        """The marts are made again from the raw rows when the SQL that fills them has changed."""
+        """The marts are made again from the raw rows, archived ones too, when the SQL that fills them has changed."""
+        if self._archived():
+            self._writer.execute(statement("archiving/bring_back"))
+            self._writer.execute("delete from archived_files")
+            self._writer.execute(view_of_all(self.archive, []))
         for mart in MARTS:
             self._writer.execute(f"drop view if exists {mart}")
             self._writer.execute(f"drop view if exists fresh_{mart}")
@@ -237,6 +257,15 @@ def _own_errors() -> Iterator[None]:
         raise
     except duckdb.Error as error:
         raise WarehouseError(_first_line(error)) from error
+
+
+def view_of_all(archive: Path, files: Sequence[str]) -> str:
+    """The statement that makes the view of every raw row, those in these files of the archive too."""
+    raw = "create or replace view every_event as select * from raw_events"
+    if not files:
+        return raw
+    paths = ", ".join("'" + str(archive / file).replace("'", "''") + "'" for file in files)
+    return f"{raw} union all by name select * from read_parquet([{paths}], hive_partitioning = false)"  # noqa: S608
 
 
 def _first_line(error: Exception) -> str:
