@@ -12,6 +12,7 @@ from typing import Protocol
 import uvicorn
 
 from analytics.archiving import Archive
+from analytics.backing_up import Backups
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
@@ -61,7 +62,7 @@ def serve(settings: Settings) -> int:
         listener = listen_on(settings.bind, settings.ports.get("analytics", 0), "analytics")
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
-        beside: list[_Beside] = [forecasting, scrubbing, archive]
+        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse)]
         threads = [threading.Thread(target=one.run, name=type(one).__name__.lower()) for one in beside]
         for thread in threads:
             thread.start()

@@ -54,9 +54,9 @@ def rebuild(
     shutil.rmtree(folder, ignore_errors=True)
     fresh = folder / path.name
     with contextlib.closing(Warehouse(fresh, [path.parent])) as warehouse:
-        why_not = _attach(warehouse, path)
+        why_not = attach_old(warehouse, path)
         known = why_not is None
-        carried = carry_over(warehouse, log, _source(warehouse, known), known)
+        carried = carry_over(warehouse, log, raw_rows_from_before(warehouse, known), known)
         _ingest(warehouse, log, _positions(warehouse) if known else None)
         if known:
             warehouse.write("delete from delay_buckets")
@@ -70,13 +70,13 @@ def rebuild(
     swapped = accept or not found
     if swapped:
         before_swap()
-        _swap(fresh, path)
+        swap(fresh, path)
     return Rebuilt(
         swapped=swapped, records=records, carried=carried, forgotten=forgotten, differences=found, compared=why_not
     )
 
 
-def _attach(warehouse: Warehouse, path: Path) -> str | None:
+def attach_old(warehouse: Warehouse, path: Path) -> str | None:
     """Attach the old warehouse as `old`, only to be read; None, or why it cannot be."""
     if not path.exists():
         return "there was no warehouse"
@@ -94,7 +94,7 @@ def _attach(warehouse: Warehouse, path: Path) -> str | None:
     return None
 
 
-def _source(warehouse: Warehouse, known: bool) -> str:
+def raw_rows_from_before(warehouse: Warehouse, known: bool) -> str:
     """Where the raw rows from before lie: in the old warehouse and its archive, or in the archive's files alone."""
     if known:
         there = "select 1 from duckdb_views() where database_name = 'old' and view_name = 'every_event'"
@@ -138,7 +138,7 @@ def _compared(warehouse: Warehouse) -> list[str]:
     return [*found[:_MOST_NAMED], f"and {left} more"] if left > 0 else found
 
 
-def _swap(fresh: Path, path: Path) -> None:
+def swap(fresh: Path, path: Path) -> None:
     _sync(fresh)
     wal = path.with_name(f"{path.name}.wal")
     if wal.exists():  # of an old warehouse that cannot be read: both are kept, for whoever wants to look

@@ -64,14 +64,15 @@ class Warehouse:
     def __init__(self, path: Path, reach: Sequence[Path] = ()) -> None:
         """Open or make the file. Raises WarehouseError when another process has it or it cannot be read.
 
-        Statements reach no other files but those of the archive beside it and in the folders of `reach`.
+        Statements reach no other files but those of archive and backup beside it and in the folders of `reach`.
         """
         self.archive = path.parent / "archive"
+        self.backup = path.parent / "backup"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.name = path.stem
         try:
             self._writer = duckdb.connect(str(path), config=_LIMITS)
-            self._lock_down([self.archive, *reach])
+            self._lock_down([self.archive, self.backup, *reach])
             self._prepare()
         except duckdb.Error as error:
             raise WarehouseError(f"cannot open the warehouse {path}: {_first_line(error)}") from error
