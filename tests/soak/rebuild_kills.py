@@ -28,14 +28,16 @@ from tests.soak.ingest_kills import compare
 
 _APPENDS = 100
 _LONGEST_LIFE_S = 0.5
-_EVERY = 10
+_ARCHIVED_EVERY, _REBUILT_EVERY = 3, 12
 ROOT = Path(__file__).parents[2]
 
 
 def append(log: EmbeddedLog, number: int) -> int:
     """A hundred orders of three days, each tenth event a second time; how many records."""
     records = [
-        record(placed(f"o{n}"), days_before(n % 3), f"id-{n}") for n in range(number, number + _APPENDS) for _ in _times(n)
+        record(placed(f"o{n}"), days_before(n % 3), f"id-{n}")
+        for n in range(number, number + _APPENDS)
+        for _ in _times(n)
     ]
     log.append("shop.orders", records)
     return len(records)
@@ -101,14 +103,14 @@ def main() -> None:
         home = Path(name)
         folder = home / "analytics"
         with EmbeddedLog(home / "log") as log:
-            (folder).mkdir()
+            folder.mkdir()
             (folder / "log").symlink_to(home / "log")
             while sum(kills.values()) < chosen.kills:
                 appended += killed_ingesting(folder, chance, log, kills["ingesting"] * _APPENDS)
                 kills["ingesting"] += 1
-                if kills["ingesting"] % _EVERY == _EVERY // 2:
+                if kills["ingesting"] % _ARCHIVED_EVERY == 0:
                     kills["archiving"] += killed_archiving(folder, chance)
-                if kills["ingesting"] % _EVERY == 0:
+                if kills["ingesting"] % _REBUILT_EVERY == 0:
                     kills["rebuilding"] += killed_rebuilding(folder, chance)
             answer = judged(folder, log) | {"appended": appended, "kills": kills}
     answer["seconds"] = round(time.monotonic() - begun)
