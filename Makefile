@@ -45,6 +45,7 @@ soak: env
 	$(BIN)/python -m tests.mutations.table | tee $(SOAK)/mutations.md
 	SHOPFLOOR_FUZZ_EXAMPLES=50 $(BIN)/pytest tests/flows/test_fuzzing.py -s | tee $(SOAK)/fuzzing.txt
 	$(BIN)/python -m tests.soak.ingest_kills --kills 1000 | tee $(SOAK)/ingest_kills.json
+	$(BIN)/python -m tests.soak.rebuild_kills --kills 100 | tee $(SOAK)/rebuild_kills.json
 	$(BIN)/python -m tests.soak.bounces | tee $(SOAK)/bounces.json
 	$(BIN)/python -m tests.soak.chaos_table --keep $(SOAK)/chaos.jsonl | tee $(SOAK)/chaos.md
 

@@ -7,9 +7,12 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 import uvicorn
 
+from analytics.archiving import Archive
+from analytics.backing_up import Backups
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
@@ -48,6 +51,7 @@ def serve(settings: Settings) -> int:
         ingest = Ingest(log, warehouse, history_came=forecasting.grew)
         customers = CustomerErased.topic.name
         scrubbing = Scrubbing(warehouse, log, lambda: ingest.watermark.positions.get(customers, {}))
+        archive = Archive(warehouse, stack.retention)
         desk = Desk(warehouse, lambda: ingest.watermark, stack.zone)
 
         @cache
@@ -58,20 +62,28 @@ def serve(settings: Settings) -> int:
         listener = listen_on(settings.bind, settings.ports.get("analytics", 0), "analytics")
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
-        forecasts = threading.Thread(target=forecasting.run, name="forecasts")
-        forecasts.start()
-        erasures = threading.Thread(target=scrubbing.run, name="erasures")
-        erasures.start()
+        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse)]
+        threads = [threading.Thread(target=one.run, name=type(one).__name__.lower()) for one in beside]
+        for thread in threads:
+            thread.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
         server.run(sockets=[listener])
         desk.queries.close()
-        forecasting.stop()
-        scrubbing.stop()
+        for one in beside:
+            one.stop()
         ingesting.stop()
-        forecasts.join()
-        erasures.join()
+        for thread in threads:
+            thread.join()
         return 1 if ingesting.broke else 0
+
+
+class _Beside(Protocol):
+    """What goes on beside ingestion, on a thread of its own."""
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class _Ingesting(threading.Thread):

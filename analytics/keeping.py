@@ -127,7 +127,7 @@ class Keeper:
 
     def _mark(self, ids: list[str]) -> None:
         if ids:
-            self._write("mark_repeats", {"ids": ids})
+            self._write("mark_repeats", {"ids": ids, "low": min(ids), "high": max(ids)})
 
     def _write_decoded(self, batch: Decoded, skipped: list[Rejected]) -> None:
         self._write_rejected(batch.rejected + skipped)
@@ -146,7 +146,7 @@ class Keeper:
         return [row[0] for row in self._warehouse.write(statement("ingest/known_ids"), bounds)]
 
     def _has_rows(self) -> bool:
-        return bool(self._warehouse.write("select 1 from raw_events limit 1"))
+        return bool(self._warehouse.write("select 1 from every_event limit 1"))
 
     def _write(self, name: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         sql = statement(f"ingest/{name}")

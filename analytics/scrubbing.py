@@ -17,8 +17,22 @@ SOURCE = "/analytics"
 PLACE = "analytics"
 _LOOK_S = 1.0
 _TIMEOUT_S = 30.0
+_ERASED = {"erased_topic": CustomerErased.topic.name, "erased_type": CustomerErased.type}
 _KEPT = ["events under the id alone, as the log has them: they hold no name, address or e-mail"]
 log = logging.getLogger(__name__)
+
+
+def forget_erased(warehouse: Warehouse, after_batch: int = 0) -> dict[str, int]:
+    """Forget each person whose erasure was ingested after a batch: how many records lost their content, by id.
+
+    Raises WarehouseError while another statement writes.
+    """
+    found = warehouse.ask(statement("scrubbing/erased"), {**_ERASED, "batch": after_batch}, _TIMEOUT_S).rows
+    forget = statement("scrubbing/forget_rejected")
+    forgotten = {person: len(warehouse.tend(forget, {"person": person}, _TIMEOUT_S).rows) for (person,) in found}
+    if any(forgotten.values()):
+        warehouse.tend("checkpoint", {}, _TIMEOUT_S)
+    return forgotten
 
 
 class Scrubbing:
@@ -39,6 +53,7 @@ class Scrubbing:
         self._events = events
         self._positions = positions
         self._now = now
+        self._forgotten = 0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -59,28 +74,24 @@ class Scrubbing:
                 log.warning("an erasure waits in analytics: %s", error)
 
     def scrub(self) -> int:
-        """Forget every erased person that was not answered for yet, then answer; how many ids.
+        """Forget every person whose erasure was ingested since the last time, answer where none was; how many answers.
 
-        Raises WarehouseError while another statement writes, LogUnavailable.
+        The first time it is every erased person: a warehouse that was made again, or restored, has read again what
+        it had forgotten. Raises WarehouseError while another statement writes, LogUnavailable.
         """
+        batch = self._warehouse.ask(statement("ingest/last_batch"), {}, _TIMEOUT_S).rows[0][0] or 0
+        forgotten = forget_erased(self._warehouse, self._forgotten)
+        self._forgotten = batch
         answered = {
-            "erased_topic": CustomerErased.topic.name,
-            "erased_type": CustomerErased.type,
+            **_ERASED,
             "answer_topic": PersonScrubbed.topic.name,
             "answer_type": PersonScrubbed.type,
             "source": SOURCE,
         }
         found = self._warehouse.ask(statement("scrubbing/unanswered"), answered, _TIMEOUT_S).rows
-        if not found:
-            return 0
-        dropped = {person: self._forget(person) for person, _, _ in found}
-        self._warehouse.tend("checkpoint", {}, _TIMEOUT_S)
         for person, erasure_id, cause in found:
-            self._answer(person, erasure_id, cause, dropped[person])
+            self._answer(person, erasure_id, cause, forgotten.get(person, 0))
         return len(found)
-
-    def _forget(self, person: str) -> int:
-        return len(self._warehouse.tend(statement("scrubbing/forget_rejected"), {"person": person}, _TIMEOUT_S).rows)
 
     def _answer(self, person: str, erasure_id: str, cause: str, rejected: int) -> None:
         erased = {"contents of unreadable records": rejected} if rejected else {}

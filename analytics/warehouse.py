@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +24,6 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "128MB",
     "wal_autocheckpoint": "64MB",
-    "enable_external_access": "false",
-    "lock_configuration": "true",
 }
 
 _STREAMED = 16_384  # rows at a time
@@ -65,17 +63,34 @@ class Feed:
 class Warehouse:
     """One read-write database. `write`, `transaction` and feeds belong to one thread; `ask` is for any."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises WarehouseError when another process has it or it cannot be read."""
+    def __init__(self, path: Path, reach: Sequence[Path] = ()) -> None:
+        """Open or make the file. Raises WarehouseError when another process has it or it cannot be read.
+
+        Statements reach no other files but those of archive and backup beside it and in the folders of `reach`.
+        """
+        self.archive = path.parent / "archive"
+        self.backup = path.parent / "backup"
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.name = path.stem
         try:
             self._writer = duckdb.connect(str(path), config=_LIMITS)
+            self._lock_down([self.archive, self.backup, *reach])
             self._prepare()
         except duckdb.Error as error:
             raise WarehouseError(f"cannot open the warehouse {path}: {_first_line(error)}") from error
         self._readers = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._lock = threading.Lock()
+
+    def within(self, database: str, sql: str) -> Result:
+        """Run one reading statement on `database`: this one by its name, or an attached one. Raises WarehouseError."""
+        with _own_errors():
+            self._writer.execute(f"use {database}")
+            try:
+                cursor = self._writer.execute(sql)
+                return Result([(str(c[0]), str(c[1])) for c in cursor.description or []], cursor.fetchall())
+            finally:
+                self._writer.execute(f"use {self.name}")
 
     def feed(self, name: str, schema: pa.Schema) -> Feed:
         """A named source of rows for the writer's statements, empty until its table is set."""
@@ -141,6 +156,17 @@ class Warehouse:
         return self.ask(sql, parameters, timeout_s)
 
     @contextmanager
+    def tending(self) -> Iterator[None]:
+        """What the calling thread tends inside is committed on leaving, or nothing is."""
+        self.tend("begin transaction", {})
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            self.tend("commit" if done else "rollback", {})
+
+    @contextmanager
     def _running(self, timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._reader()
         watchdog = threading.Timer(timeout_s, cursor.interrupt)
@@ -197,15 +223,29 @@ class Warehouse:
             cursor.close()
         self._writer.close()
 
+    def _lock_down(self, reach: Sequence[Path]) -> None:
+        folders = [str(folder) for folder in reach]
+        self._writer.execute("set allowed_directories = $folders", {"folders": folders})
+        self._writer.execute("set enable_external_access = false")
+        self._writer.execute("set lock_configuration = true")
+
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))
         with self.transaction():
+            self._writer.execute(view_of_all(self.archive, self._archived()))
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):
                 self._forget_marts()
             self._make_marts()
 
+    def _archived(self) -> list[str]:
+        return [row[0] for row in self._writer.execute("select file from archived_files order by file").fetchall()]
+
     def _forget_marts(self) -> None:
-        """The marts are made again from the raw rows when the SQL that fills them has changed."""
+        """The marts are made again from the raw rows, archived ones too, when the SQL that fills them has changed."""
+        if self._archived():
+            self._writer.execute(statement("archiving/bring_back"))
+            self._writer.execute("delete from archived_files")
+            self._writer.execute(view_of_all(self.archive, []))
         for mart in MARTS:
             self._writer.execute(f"drop view if exists {mart}")
             self._writer.execute(f"drop view if exists fresh_{mart}")
@@ -233,6 +273,15 @@ def _own_errors() -> Iterator[None]:
         raise
     except duckdb.Error as error:
         raise WarehouseError(_first_line(error)) from error
+
+
+def view_of_all(archive: Path, files: Sequence[str]) -> str:
+    """The statement that makes the view of every raw row, those in these files of the archive too."""
+    raw = "create or replace view every_event as select * from raw_events"
+    if not files:
+        return raw
+    paths = ", ".join("'" + str(archive / file).replace("'", "''") + "'" for file in files)
+    return f"{raw} union all by name select * from read_parquet([{paths}], hive_partitioning = false)"  # noqa: S608
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ _COMMANDS = (
     "trace-event",
     "query",
     "customer",
+    "analytics",
     "dead-letters",
     "audit",
     "load",

@@ -76,6 +76,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes: int = 262144
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long analytics keeps raw events in its database: `raw_days` whole days, fewer when it has `database_mb`.
+
+    Older ones go to Parquet files by day, where the same questions find them. 0 days: only today's stay.
+    """
+
+    raw_days: int = 7
+    database_mb: int = 2048
+
+
 class Operating(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How operators' actions are held back: a process group is scaled again only so many seconds after the last time.
 
@@ -97,6 +107,7 @@ class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     traffic: Traffic = Traffic()
     limits: Limits = Limits()
     operating: Operating = Operating()
+    retention: Retention = Retention()
 
     def service(self, name: str) -> ServiceSpec:
         """The service of that name; raises SettingError naming those there are."""
@@ -129,6 +140,8 @@ def _check(stack: Stack, source: Path) -> None:
     names = [spec.name for spec in stack.services]
     if len(set(names)) != len(names):
         raise SettingError(f"{source}: a service is named twice")
+    if stack.retention.raw_days < 0 or stack.retention.database_mb < 1:
+        raise SettingError(f"{source}: retention: raw_days must be 0 or more, database_mb 1 or more")
     for spec in stack.services:
         if not 0 <= spec.min_replicas <= spec.max_replicas:
             raise SettingError(f"{source}: services.{spec.name}: min_replicas must be 0 to max_replicas")

@@ -27,6 +27,15 @@ create table if not exists rejected_records (
     value blob
 );
 
+-- the files of the archive, below its folder: each has raw rows of one day that are no longer in raw_events
+create table if not exists archived_files (
+    file varchar not null,
+    day varchar not null,
+    records bigint not null,
+    last_batch bigint not null,
+    newest_id varchar
+);
+
 -- the log that this warehouse was filled from: none before the first transaction, then one
 create table if not exists log_identity (log_id varchar not null);
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow.parquet as pq
+
 # Words that no product, code or key contains, with characters of two, three and four bytes, quotes and a backslash.
 _WORDS = ("Zoë-Quixotl", "Ŵyvernmouth", "O'Blækkßtein", "Straße der 🜚 Vögelchen", 'back\\slash"quote')
 
@@ -42,10 +44,19 @@ class Canary:
 
 
 def files_of(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every file of a folder with its bytes; sockets and pipes have none."""
+    """Every file of a folder with its bytes, of compressed tables also what they hold; sockets and pipes have none."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path, path.read_bytes()
+            if path.suffix == ".parquet":
+                yield path, _held(path)
+
+
+def _held(path: Path) -> bytes:
+    """The values of a Parquet file as they were before they were compressed."""
+    table = pq.read_table(path, partitioning=None)
+    values = (value for column in table.itercolumns() for value in column.to_pylist())
+    return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in values)
 
 
 def traces(folder: Path, needles: list[bytes]) -> list[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from analytics.archiving import Archive
 from analytics.ingest import Ingest
 from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
@@ -18,7 +20,7 @@ from shop_stack.events import CustomerErased, PersonScrubbed
 from shop_stack.hosting.cards import card_of
 from shop_stack.services.customers import rules
 from shop_stack.services.customers.vault import vault_of
-from shop_stack.stack import read_stack
+from shop_stack.stack import Retention, read_stack
 from tests.flows.canary import Canary, traces
 from tests.flows.shop_at_work import Shop, gaps, until
 
@@ -82,6 +84,17 @@ def answer_as_analytics(shop: Shop) -> int:
         return Scrubbing(warehouse, shop.log, lambda: {}).scrub()
 
 
+def archive_all(shop: Shop) -> int:
+    """Ingest the log as it is, and move every event into the archive; how many."""
+    with contextlib.closing(Warehouse(shop.settings.home.warehouse)) as warehouse:
+        ingest = Ingest(shop.log, warehouse)
+        while ingest.step():
+            pass
+        ingest.roll_up()
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        return Archive(warehouse, Retention(raw_days=0), lambda: tomorrow).turn()
+
+
 def test_no_byte_of_an_erased_person_stays(shop: Shop) -> None:
     home = shop.settings.home.path
     jane = register(shop)
@@ -100,6 +113,10 @@ def test_no_byte_of_an_erased_person_stays(shop: Shop) -> None:
     assert answer_as_analytics(shop) == 1
     until(lambda: certificate(shop, jane)["state"] == "complete", what="the certificate")
     assert answer_as_analytics(shop) == 0, "analytics answers once"
+    assert archive_all(shop) > 0
+    found = {name for name, _ in traces(home, [order_id.encode(), jane.encode()]) if name.endswith(".parquet")}
+    assert found, "the search finds what the archive holds"
+    assert answer_as_analytics(shop) == 0, "what was answered is known from the archive"
     assert traces(home, [*JANE.needles(), *sealed]) == []
     shop.close()
     assert traces(home, [*JANE.needles(), *sealed]) == []

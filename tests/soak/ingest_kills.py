@@ -45,7 +45,7 @@ def compare(folder: Path, log: EmbeddedLog) -> dict[str, int]:
         pass
     found: dict[tuple[str, int, int], list[str]] = {}
     for topic, partition, position, event_id in warehouse.ask(
-        "select topic, partition, position, id from raw_events", {}
+        "select topic, partition, position, id from every_event", {}
     ).rows:
         found.setdefault((topic, partition, position), []).append(str(event_id))
     records = torn = lost = 0

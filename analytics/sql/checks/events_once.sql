@@ -1,5 +1,5 @@
 -- one row per event id that counts more or less than once
 select id, count(*) filter (where not repeat) as counted
-from raw_events
+from every_event
 group by id
 having counted <> 1

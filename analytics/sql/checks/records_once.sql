@@ -1,7 +1,7 @@
 -- one row per record of the log that is kept more than once
 select topic, partition, position, count(*) as kept
 from (
-    select topic, partition, position from raw_events
+    select topic, partition, position from every_event
     union all
     select topic, partition, position from rejected_records
 )

@@ -5,8 +5,8 @@ from (
     select
         batch, topic, partition, position,
         row_number() over (partition by id order by batch, topic, partition, position) as nth
-    from raw_events
-    where id in (select unnest($ids::varchar[]))
+    from every_event
+    where id between $low and $high and id in (select unnest($ids::varchar[]))
 ) as n
 where n.nth > 1
     and n.batch = $batch and r.batch = $batch

@@ -7,6 +7,11 @@ select
     id as event_id,
     causation_id,
     data
-from raw_events
-where not repeat and (correlation_id = $order_id or subject = $order_id)
+from (
+    -- each condition by itself passes over the parts of the archive whose bounds exclude it; joined by `or` neither does
+    select * from every_event where correlation_id = $order_id
+    union all
+    select * from every_event where subject = $order_id and correlation_id is distinct from $order_id
+)
+where not repeat
 order by time, source, sequence
