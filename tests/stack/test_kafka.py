@@ -1,7 +1,9 @@
 """The Kafka log against a broker that stops, comes back, and loses its data."""
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,11 @@ from shop_stack.events.topics import TOPICS
 from tests import needs
 from tests.brokers import Broker, running_broker
 from tests.contracts.event_log_places import drain, read_all
+from tests.stack.gateway_bench import until
 
 pytestmark = pytest.mark.real
+OUTAGE_S = 14.0  # longer than the client tries to deliver a record
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -70,6 +75,29 @@ def test_a_broker_that_restarts_loses_nothing_and_one_that_is_reformatted_is_ano
             KafkaLog(broker.address, known=first_id)
         assert sum(log.ends("shop.orders")) == 0
         assert log.committed("readers") == {}
+
+
+def test_who_appended_all_through_an_outage_goes_on_after_it(broker: Broker) -> None:
+    over = threading.Event()
+    with KafkaLog(broker.address) as log:
+
+        def append() -> None:
+            while not over.is_set():
+                with suppress(LogUnavailable):
+                    log.append("shop.orders", [Record("k", b"x")])
+
+        appending = threading.Thread(target=append)
+        appending.start()
+        try:
+            until(lambda: log._known_ends, 10.0)
+            broker.stop()
+            over.wait(OUTAGE_S)
+            broker.start()
+            ends = log.ends("shop.orders")
+            until(lambda: log.ends("shop.orders") > ends, PATIENCE_S)
+        finally:
+            over.set()
+            appending.join()
 
 
 def test_positions_are_told_as_soon_as_a_broker_that_was_away_is_back(broker: Broker) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
-from shop_stack.errors import UnknownTopic
+from shop_stack.errors import LogUnavailable, UnknownTopic
 from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition
 from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
@@ -21,6 +21,7 @@ from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
 
 _DELIVERY_S = 10.0
+_CLOSE_S = 2.0
 
 
 class KafkaLog:
@@ -56,18 +57,22 @@ class KafkaLog:
         count = self.partitions(topic)
         check_sizes(topic, records)
         producer = self._producer or self._open_producer()
-        with unavailable(self._servers):
-            sent = [
-                producer.send(
-                    topic,
-                    value=record.value,
-                    key=None if record.key is None else record.key.encode(),
-                    headers=to_headers(record.headers),
-                    partition=next(self._any) % count if record.key is None else partition_of(record.key, count),
-                )
-                for record in records
-            ]
-            done = [future.get(timeout=_DELIVERY_S + 2) for future in sent]
+        try:
+            with unavailable(self._servers):
+                sent = [
+                    producer.send(
+                        topic,
+                        value=record.value,
+                        key=None if record.key is None else record.key.encode(),
+                        headers=to_headers(record.headers),
+                        partition=next(self._any) % count if record.key is None else partition_of(record.key, count),
+                    )
+                    for record in records
+                ]
+                done = [future.get(timeout=_DELIVERY_S + 2) for future in sent]
+        except LogUnavailable:
+            self._give_up(producer)
+            raise
         placed = [Placed(topic, metadata.partition, metadata.offset) for metadata in done]
         self._known_ends.update({(topic, p.partition): p.position + 1 for p in placed})
         return placed
@@ -185,8 +190,10 @@ class KafkaLog:
                 reader.close()
             self._readers.clear()
             if self._producer is not None:
-                with suppress(KafkaTimeoutError):  # what is not acknowledged by then, its appender was told
+                try:
                     self._producer.close(timeout=_DELIVERY_S)
+                except KafkaTimeoutError:
+                    _abandon(self._producer)
                 self._producer = None
         self._cluster.close()
 
@@ -228,6 +235,13 @@ class KafkaLog:
                 )
             return self._producer
 
+    def _give_up(self, producer: KafkaProducer) -> None:
+        """The next append gets another one: after a record that was not delivered in time it sends nothing any more."""
+        with self._opening:
+            if self._producer is producer:
+                self._producer = None
+        _abandon(producer)
+
     def _reader(self) -> PositionReader:
         """The calling thread's own, kept for its next read."""
         thread = threading.get_ident()
@@ -235,3 +249,11 @@ class KafkaLog:
             if thread not in self._readers:
                 self._readers[thread] = PositionReader(self._cluster)
             return self._readers[thread]
+
+
+def _abandon(producer: KafkaProducer) -> None:
+    """Close it without waiting for what it has not delivered, which its own closing would do, and fail."""
+    if producer._sender is not None:
+        producer._sender.force_close()
+    with suppress(KafkaTimeoutError):
+        producer.close(timeout=_CLOSE_S)
