@@ -13,6 +13,7 @@ import pytest
 
 from analytics import encoding
 from analytics.asked import Limits
+from analytics.marts import MARTS
 from analytics.questions import QUESTIONS, bind, find
 from analytics.questions_api import ARROW
 from analytics.relations import relations
@@ -203,6 +204,7 @@ def test_viewers_and_managers_may_not_and_nothing_is_started_for_them(shop: Aske
 def test_every_relation_and_column_is_documented_as_it_is(shop: Asked) -> None:
     listed = {one["name"]: one for one in shop.client.get("/analytics/v1/relations").json()}
     assert list(listed) == list(relations())
+    assert listed.keys() >= set(MARTS)
     for name, one in listed.items():
         real = [column for column, _ in shop.stand.warehouse.ask(f"select * from {name} limit 0", {}).columns]  # noqa: S608
         left_out = {"rejected_records": ["log_id", "value"]}.get(name, [])
