@@ -35,7 +35,6 @@ REJECTED = pa.schema(
         ("partition", pa.int16()),
         ("position", pa.int64()),
         ("reason", pa.string()),
-        ("value", pa.binary()),
     ]
 )
 _NEWLINE = 10
@@ -55,13 +54,15 @@ class _Wire(msgspec.Struct):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A record that is no event, or a stretch of the log that was removed before it was read (`value` None)."""
+    """A record that is no event, or a stretch of the log that was removed before it was read.
+
+    Its content is not kept: it may be anything, a person's name too, and lies in the log at its position.
+    """
 
     topic: str
     partition: int
     position: int
     reason: str
-    value: bytes | None = None
 
 
 @dataclass
@@ -86,7 +87,7 @@ def decoded(records: Sequence[StoredRecord]) -> Decoded:
         try:
             row = _row(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            rejected.append(Rejected(record.topic, record.partition, record.position, str(error), record.value))
+            rejected.append(Rejected(record.topic, record.partition, record.position, str(error)))
             continue
         ids.append(str(row[3]))
         for column, value in zip(columns, row, strict=True):

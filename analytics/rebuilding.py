@@ -18,7 +18,6 @@ from analytics.bounded_log import BoundedLog
 from analytics.carrying import carry_over
 from analytics.comparing import Measures, differences, measures
 from analytics.ingest import Ingest
-from analytics.scrubbing import forget_erased
 from analytics.statements import statement
 from analytics.warehouse import Warehouse, WarehouseError
 from shop_stack.errors import ForeignLog, ShopfloorError
@@ -37,7 +36,6 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     swapped: bool
     records: int
     carried: int
-    forgotten: int
     differences: list[str]
     compared: str | None = None
 
@@ -61,7 +59,6 @@ def rebuild(
         if known:
             warehouse.write("delete from delay_buckets")
             warehouse.write(statement("carrying/delays"))
-        forgotten = sum(forget_erased(warehouse).values())
         found = _compared(warehouse) if known else []
         records = int(warehouse.write("select coalesce(sum(records), 0) from partition_positions")[0][0])
         if known:
@@ -71,9 +68,7 @@ def rebuild(
     if swapped:
         before_swap()
         swap(fresh, path)
-    return Rebuilt(
-        swapped=swapped, records=records, carried=carried, forgotten=forgotten, differences=found, compared=why_not
-    )
+    return Rebuilt(swapped=swapped, records=records, carried=carried, differences=found, compared=why_not)
 
 
 def attach_old(warehouse: Warehouse, path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What analytics does when a person is erased: it forgets what names them outside of events, and answers on the log."""
+"""What analytics answers when a person is erased: it keeps nothing that names them but events, under their id alone."""
 
 import logging
 import threading
@@ -22,19 +22,6 @@ _KEPT = ["events under the id alone, as the log has them: they hold no name, add
 log = logging.getLogger(__name__)
 
 
-def forget_erased(warehouse: Warehouse, after_batch: int = 0) -> dict[str, int]:
-    """Forget each person whose erasure was ingested after a batch: how many records lost their content, by id.
-
-    Raises WarehouseError while another statement writes.
-    """
-    found = warehouse.ask(statement("scrubbing/erased"), {**_ERASED, "batch": after_batch}, _TIMEOUT_S).rows
-    forget = statement("scrubbing/forget_rejected")
-    forgotten = {person: len(warehouse.tend(forget, {"person": person}, _TIMEOUT_S).rows) for (person,) in found}
-    if any(forgotten.values()):
-        warehouse.tend("checkpoint", {}, _TIMEOUT_S)
-    return forgotten
-
-
 class Scrubbing:
     """Watches for CustomerErased among what was ingested. `run` belongs to one thread.
 
@@ -53,7 +40,6 @@ class Scrubbing:
         self._events = events
         self._positions = positions
         self._now = now
-        self._forgotten = 0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -74,14 +60,10 @@ class Scrubbing:
                 log.warning("an erasure waits in analytics: %s", error)
 
     def scrub(self) -> int:
-        """Forget every person whose erasure was ingested since the last time, answer where none was; how many answers.
+        """Answer for every person whose erasure was ingested and who has no answer yet; how many answers.
 
-        The first time it is every erased person: a warehouse that was made again, or restored, has read again what
-        it had forgotten. Raises WarehouseError while another statement writes, LogUnavailable.
+        Raises WarehouseError, LogUnavailable.
         """
-        batch = self._warehouse.ask(statement("ingest/last_batch"), {}, _TIMEOUT_S).rows[0][0] or 0
-        forgotten = forget_erased(self._warehouse, self._forgotten)
-        self._forgotten = batch
         answered = {
             **_ERASED,
             "answer_topic": PersonScrubbed.topic.name,
@@ -90,12 +72,11 @@ class Scrubbing:
         }
         found = self._warehouse.ask(statement("scrubbing/unanswered"), answered, _TIMEOUT_S).rows
         for person, erasure_id, cause in found:
-            self._answer(person, erasure_id, cause, forgotten.get(person, 0))
+            self._answer(person, erasure_id, cause)
         return len(found)
 
-    def _answer(self, person: str, erasure_id: str, cause: str, rejected: int) -> None:
-        erased = {"contents of unreadable records": rejected} if rejected else {}
-        answer = PersonScrubbed(customer_id=person, erasure_id=erasure_id, place=PLACE, erased=erased, kept=_KEPT)
+    def _answer(self, person: str, erasure_id: str, cause: str) -> None:
+        answer = PersonScrubbed(customer_id=person, erasure_id=erasure_id, place=PLACE, erased={}, kept=_KEPT)
         envelope = Envelope(
             id=str(uuid.uuid5(uuid.UUID(cause), PLACE)),
             source=SOURCE,

@@ -23,9 +23,10 @@ create table if not exists rejected_records (
     partition smallint not null,
     position bigint not null,
     batch bigint not null,
-    reason varchar not null,
-    value blob
+    reason varchar not null
 );
+-- its content stays in the log: what is not kept here need not be forgotten here
+alter table rejected_records drop column if exists value;
 
 -- the files of the archive, below its folder: each has raw rows of one day that are no longer in raw_events
 create table if not exists archived_files (

@@ -27,9 +27,7 @@ _EXAMPLES = """  shopfloor down && shopfloor analytics rebuild && shopfloor up
 `rebuild` works on a stopped stack. It makes a second warehouse beside the first, compares the two (records of every
 partition, positions, sums of every mart) and swaps the new one in only when nothing differs; broken off at any moment
 it has changed nothing, and begins again the next time. A backup is one moment of the warehouse, archive included, in
-one file. `restore` works on a stopped stack; what happened since is then read from the log again. A backup also keeps
-the contents of unreadable records: of a person erased since it was made they are forgotten after the restoring, but
-not in the backup itself."""
+one file. `restore` works on a stopped stack; what happened since is then read from the log again."""
 
 
 def add(subparsers: Subparsers) -> None:

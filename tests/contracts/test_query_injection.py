@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "pg_catalog": ("select pg_catalog.pg_sleep(9)", "without a schema"),
     "SHOW": ("show all tables", "SHOW"),
     "DESCRIBE in a FROM": ("select * from (describe raw_events)", "SHOW"),
-    "what is not documented": ("select value from rejected_records", "value"),
+    "what is not documented": ("select log_id from rejected_records", "log_id"),
     "a table of the owner": ("select * from kept_orders_placed", "no relation"),
     # ways round the check
     "query()": ("from query('drop table raw_events')", "query"),
@@ -222,9 +222,9 @@ def test_there_are_thirty_and_more() -> None:
 
 def test_a_statement_cannot_name_what_is_not_documented(shop: Asked) -> None:
     """The owner looks up what the child asks for: a child that was taken over gets no more than the list has."""
-    for needs in ({"kept_orders_placed": ["order_id"]}, {"rejected_records": ["value"]},
+    for needs in ({"kept_orders_placed": ["order_id"]}, {"rejected_records": ["log_id"]},
                   {"orders_placed": ['order_id" from x; drop table raw_events; --']}):  # fmt: skip
         with pytest.raises(BadStatement):
             _known(needs)
     assert [relation.name for relation, _ in _known({"products": ["name"]})] == ["products"]
-    assert "value" not in relations()["rejected_records"].columns
+    assert "log_id" not in relations()["rejected_records"].columns

@@ -1,6 +1,6 @@
 -- one row per record of one topic that is no event, as in rows_below
 insert into rejected_records
-select r.log_id, r.topic, r.partition, r.position, $batch, r.reason, r.value
+select r.log_id, r.topic, r.partition, r.position, $batch, r.reason
 from old.rejected_records as r
 inner join (
     select
