@@ -126,7 +126,7 @@ BOMBS = {
     "a sort of everything": "select a from range(100000000) t(a), range(100) order by hash(a)",
     "groups without end": "select a, count(*) from range(1000000000) t(a) group by a",
     "replacing": "select replace(repeat('a', 1000000), 'a', repeat('b', 100000))",
-    "a pattern": "select regexp_replace(repeat('a', 100000000), '(a?){50}', '\\\\0\\\\0', 'g')",
+    "a pattern": "select regexp_replace(repeat('a', 100000000), '(a?){50}', '\\0\\0', 'g')",
 }
 ANSWERED = {
     "rows without end": ("select * from range(100000000000)", 1000),
