@@ -53,13 +53,18 @@ def main() -> None:
     functions = connection.execute("select function_name, function_type, stability from duckdb_functions()").fetchall()
     judge = partial(needed, known=relations(), functions=computing(functions))
     limits = job.limits
+    no_memory = f"the statement needs more memory than its {limits.memory_bytes >> 20} MiB"
+    last_words = msgspec.json.encode(Reply(error=no_memory)) + b"\n"  # made while there is memory to make them
     _watch(connection, job.started + limits.seconds - time.monotonic())
     _give_up(limits.memory_bytes, limits.seconds)
-    encoded = _said(lambda: _answer(connection, job, judge), limits.seconds, limits.memory_bytes)
-    if isinstance(encoded, Encoded):
-        _say(Reply(size=len(encoded.body), rows=encoded.rows), encoded.body)
-    else:
-        _say(Reply(error=encoded))
+    try:
+        encoded = _said(lambda: _answer(connection, job, judge), limits.seconds, no_memory)
+        if isinstance(encoded, Encoded):
+            _say(Reply(size=len(encoded.body), rows=encoded.rows), encoded.body)
+        else:
+            _say(Reply(error=encoded))
+    except MemoryError:
+        os.write(1, last_words)
     os._exit(0)
 
 
@@ -102,7 +107,7 @@ def _give_up(memory_bytes: int, seconds: float) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _said(answer: Callable[[], Encoded], seconds: float, memory_bytes: int) -> Encoded | str:
+def _said(answer: Callable[[], Encoded], seconds: float, no_memory: str) -> Encoded | str:
     try:
         return answer()
     except BadStatement as error:
@@ -110,7 +115,7 @@ def _said(answer: Callable[[], Encoded], seconds: float, memory_bytes: int) -> E
     except duckdb.InterruptException:
         return f"the statement took longer than {seconds:g} s"
     except (duckdb.OutOfMemoryException, MemoryError):  # Arrow's is a MemoryError too
-        return f"the statement needs more memory than its {memory_bytes >> 20} MiB"
+        return no_memory
     except RecursionError:
         return "the statement is nested too deeply"
     except duckdb.Error as error:
