@@ -135,11 +135,12 @@ def test_no_operation_fails_or_breaks_its_contract(
     assert len(found.links) >= least
 
 
-@pytest.mark.skipif(not EXAMPLES, reason="short walks do not go all ways")
-@pytest.mark.parametrize("api", sorted({api for api, _, _ in RUNS}))
-def test_every_link_was_followed(api: str) -> None:
-    of_api = [found for (name, _), found in FOUND.items() if name == api]
-    assert len(set.union(*(found.links for found in of_api))) == max(found.known for found in of_api) > 0
+if EXAMPLES:  # short walks do not go all ways
+
+    @pytest.mark.parametrize("api", sorted({api for api, _, _ in RUNS}))
+    def test_every_link_was_followed(api: str) -> None:
+        of_api = [found for (name, _), found in FOUND.items() if name == api]
+        assert len(set.union(*(found.links for found in of_api))) == max(found.known for found in of_api) > 0
 
 
 def test_the_books_are_whole_afterwards(apis: Apis) -> None:
