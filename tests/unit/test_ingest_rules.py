@@ -61,7 +61,7 @@ def test_what_is_no_event_is_kept_apart_with_its_place_and_reason() -> None:
     row = batch.events.to_pylist()[0]
     assert row["time_us"] == 1_795_345_200_000_000
     assert row["data"] == '{"x":1}'
-    assert [(r.position, r.value) for r in batch.rejected] == list(enumerate(bad, start=1))
+    assert [r.position for r in batch.rejected] == list(range(1, 1 + len(bad)))
     assert all(r.reason for r in batch.rejected)
 
 
