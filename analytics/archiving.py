@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from analytics.durable import sync
 from analytics.statements import statement
 from analytics.warehouse import Warehouse, WarehouseError, view_of_all
 from shop_stack.events.topics import HISTORY
@@ -105,11 +106,11 @@ class Archive:
         target = f"copy ({statement('archiving/rows')}) to '{_quoted(unfinished)}'"
         self._warehouse.tend(f"{target} (format parquet, compression zstd)", which, _TIMEOUT_S)
         self._between("written")
-        _sync(unfinished)
+        sync(unfinished)
         self._between("fsynced")
         os.replace(unfinished, path)
         for folder in (path.parent, self._folder, self._folder.parent):
-            _sync(folder)
+            sync(folder)
         self._between("renamed")
         with self._warehouse.tending():
             file = str(path.relative_to(self._folder))
@@ -151,11 +152,3 @@ class Archive:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

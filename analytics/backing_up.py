@@ -10,6 +10,7 @@ import os
 import threading
 from pathlib import Path
 
+from analytics.durable import sync
 from analytics.statements import statement
 from analytics.warehouse import Warehouse, WarehouseError
 
@@ -64,8 +65,4 @@ class Backups:
         finally:
             with contextlib.suppress(WarehouseError):
                 tend("detach backup", {}, _TIMEOUT_S)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)

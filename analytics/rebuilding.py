@@ -17,6 +17,7 @@ import msgspec
 from analytics.bounded_log import BoundedLog
 from analytics.carrying import carry_over
 from analytics.comparing import Measures, differences, measures
+from analytics.durable import sync
 from analytics.ingest import Ingest
 from analytics.statements import statement
 from analytics.warehouse import Warehouse, WarehouseError
@@ -134,22 +135,14 @@ def _compared(warehouse: Warehouse) -> list[str]:
 
 
 def swap(fresh: Path, path: Path) -> None:
-    _sync(fresh)
+    sync(fresh)
     wal = path.with_name(f"{path.name}.wal")
     if wal.exists():  # of an old warehouse that cannot be read: both are kept, for whoever wants to look
         os.replace(wal, path.with_name(f"unreadable-{wal.name}"))
         os.replace(path, path.with_name(f"unreadable-{path.name}"))
     os.replace(fresh, path)
-    _sync(path.parent)
+    sync(path.parent)
     shutil.rmtree(fresh.parent, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def main() -> int:
