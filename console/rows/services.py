@@ -42,11 +42,14 @@ def _excesses(view: "ServiceView") -> list[float]:
 
 
 def beyond(view: "ServiceView") -> str:
-    """`▲` when the last minute's rate is above the 95% band that was forecast for now, `▼` below it, else empty."""
+    """`▲` when the last minute's rate is above the 95% band that was forecast for now, `▼` below it, else empty.
+
+    Soon after a start the minute has seconds without shoppers, so that only a rate above the band says something.
+    """
     if view.forecast_band is None:
         return ""
     low, high = view.forecast_band
-    return "▲" if view.minute_rate > high else ("▼" if view.minute_rate < low else "")
+    return "▲" if view.minute_rate > high else ("▼" if view.minute_rate < low and view.minute_settled else "")
 
 
 def breach(view: "ServiceView") -> str:

@@ -60,10 +60,10 @@ def _asked(http: httpx.Client, method: str, path: str, body: Any) -> Any:
         raise NotRunning(f"analytics does not answer on {http.base_url} ({error}); see: shopfloor status") from error
     if answer.is_success:
         return said
-    detail = str(said.get("detail", f"HTTP {answer.status_code}"))
+    detail = plain(str(said.get("detail", f"HTTP {answer.status_code}")))
     if answer.status_code in (401, 403):
         raise AccessDenied(detail)
-    raise NotRunning(detail) if answer.status_code >= 500 else SettingError(plain(detail))
+    raise NotRunning(detail) if answer.status_code >= 500 else SettingError(detail)
 
 
 def _tell(answer: dict[str, Any]) -> None:

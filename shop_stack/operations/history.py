@@ -109,6 +109,11 @@ def request_rate(moments: Sequence[Moment]) -> float:
     return sum(m.requests for m in moments) / seconds if seconds else 0.0
 
 
+def is_whole(moments: Sequence[Moment], seconds: float) -> bool:
+    """Whether so many seconds were sampled, but for a tenth."""
+    return sum(m.interval_s for m in moments) >= 0.9 * seconds
+
+
 def error_rate(moments: Sequence[Moment]) -> float:
     """Share (0..1) of requests that were answered 5xx."""
     requests = sum(m.requests for m in moments)

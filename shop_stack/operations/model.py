@@ -54,7 +54,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     that are not ok: look there first. `because` says in words why `health` is not ok. `forecast_peak` is in
     requests a second: the highest mean of the coming hour, at `forecast_peak_at`. `forecast_band` is what was
     forecast for the present step: the ends of its 95% band; `minute_rate` is the rate to hold against it, the mean
-    of the last minute. `stopped_aggregates` names the first 100. `work` is what was in hand when its oldest was oldest
+    of the last minute; unless `minute_settled`, that minute may have seconds without shoppers, as after a start, and
+    be too low. `stopped_aggregates` names the first 100. `work` is what was in hand when its oldest was oldest
     within the last 20 s, which may not be above `objective_work_age_s`. `behind` is its consumer group, of whose
     partitions only those in which records wait; None: it has none yet.
     """
@@ -90,6 +91,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: list[str] = []
     forecast_band: tuple[float, float] | None = None
     minute_rate: float = 0.0
+    minute_settled: bool = True
     work: list[WorkInHand] = []
     objective_work_age_s: float = 0.0
     behind: GroupLag | None = None

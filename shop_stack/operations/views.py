@@ -11,7 +11,7 @@ from shop_stack.hosting.topology import Topology
 from shop_stack.operations import actions
 from shop_stack.operations.advice import RATE_S, Demand, Peak, forecast_peak, present_band, recommend, waits
 from shop_stack.operations.health import judge, oldest_work
-from shop_stack.operations.history import VIEW_S, History, error_rate, latencies, request_rate
+from shop_stack.operations.history import VIEW_S, History, error_rate, is_whole, latencies, request_rate
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import GroupLag, Health, PartView, ReplicaView, ServiceView, StackView
 from shop_stack.operations.projection import Projection
@@ -82,7 +82,6 @@ class Views:
         specs = tuple(self.stack.service(name) for name in self.topology.groups[group_name])
         at = now.timestamp()
         recent = self.history.window(spec.name, at - VIEW_S, at)
-        last = self.history.last(spec.name, _SPARK)
         report = snapshot.reports.get(spec.name, NOTHING)
         target = actions.Target(spec, group_name, specs, group.desired, self._load(specs, at), None)
         health, because = self._health(spec, snapshot, group, now)
@@ -115,11 +114,12 @@ class Views:
             lag=self.link.lag(spec.name),
             utilisation=actions.utilisation(target.load, ready),
             replica_capacity=spec.replica_capacity,
-            recent_rates=[moment.requests / moment.interval_s for moment in last],
+            recent_rates=[one.requests / one.interval_s for one in self.history.last(spec.name, _SPARK)],
             forecast_peak=peak.mean if peak else None,
             forecast_peak_at=peak.at if peak else None,
             forecast_band=present_band(forecast, now),
             minute_rate=request_rate(self.history.window(spec.name, at - RATE_S, at)),
+            minute_settled=is_whole(self.history.window(spec.name, at - 2 * RATE_S, at), 2 * RATE_S),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=report.stopped_names[:_NAMED],
             work=list(oldest_work(self.history.window(spec.name, at - _HEALTH_S, at))),

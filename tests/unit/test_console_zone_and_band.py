@@ -67,6 +67,12 @@ def test_without_a_forecast_of_now_nothing_is_breached() -> None:
     assert services.breach(service("orders", minute_rate=99.0)) == ""
 
 
+def test_soon_after_a_start_only_a_rate_above_the_band_says_something() -> None:
+    starting = {"forecast_band": (10.0, 18.0), "minute_settled": False}
+    assert services.beyond(service("orders", minute_rate=4.0, **starting)) == ""
+    assert services.beyond(service("orders", minute_rate=19.0, **starting)) == "▲"
+
+
 def test_a_breach_is_told_in_words_beside_the_advice_and_on_the_floor() -> None:
     above = service("orders", forecast_band=(10.0, 18.0), minute_rate=55.0, recommended=3)
     second = plain(services.why(above, 78)[1])

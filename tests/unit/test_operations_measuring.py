@@ -11,7 +11,7 @@ from shop_stack.events import ForecastMade, Point
 from shop_stack.operations import envoy_statistics as envoy
 from shop_stack.operations.advice import SETTLED_S, Advice, Demand, Peak, forecast_peak, recommend, waits
 from shop_stack.operations.health import judge
-from shop_stack.operations.history import History, Moment, effect, latency
+from shop_stack.operations.history import History, Moment, effect, is_whole, latency
 from shop_stack.operations.incidents import CrashLoops
 from shop_stack.operations.replica_reports import read_gauge
 from shop_stack.operations.sampling import cpu_cores
@@ -41,6 +41,12 @@ def replica(state: State = "ready", restarts: int = 0, note: str = "", cpu_s: fl
 def moments(number: int = 30, requests: float = 10, errors: float = 0, ms: float = 20, lag: int = 0) -> list[Moment]:
     latencies = {(ms, ms): int(requests)} if requests else {}
     return [Moment(float(at), 1.0, requests, errors, lag, 1, 0.2, latencies=latencies) for at in range(number)]
+
+
+def test_a_span_is_whole_when_its_seconds_were_sampled() -> None:
+    assert is_whole(moments(120), 120)
+    assert not is_whole(moments(60), 120)
+    assert not is_whole([], 120)
 
 
 def test_statistics_are_counted_between_two_readings() -> None:
