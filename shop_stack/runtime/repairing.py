@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from shop_stack.errors import EventLogError
-from shop_stack.eventlog.belonging import note_log, noted_log
+from shop_stack.errors import EventLogError, SettingError
+from shop_stack.eventlog.belonging import note_log, note_rebuild, noted_log, noted_rebuild
 from shop_stack.eventlog.interface import EventLog, TopicPartition
 from shop_stack.eventlog.loss import Forgetting, find_loss
 from shop_stack.eventlog.opening import KAFKA, open_any_log
@@ -44,12 +44,17 @@ def repair_at_start(settings: Settings, say: _Say) -> Repaired | None:
 
     Says what it finds and what it did. A log or outbox that cannot be read is said, and the start goes on: the
     services say what is wrong with it, and refuse a Kafka log that is not the home's until a start has repaired it.
+
+    Raises SettingError for a Kafka log with events of another shop: to it nothing is sent.
     """
     try:
         outboxes = outboxes_of(settings.home)
         if not outboxes and not (settings.home.log / "log_id").exists() and noted_log(settings.home) is None:
             return None
         with open_any_log(settings) as log:
+            if settings.log_url.startswith(KAFKA):
+                _refuse_of_another_shop(settings, log, say)
+                note_rebuild(settings.home, log.log_id)
             done = _repaired(settings, log, outboxes, say)
             if settings.log_url.startswith(KAFKA):
                 note_log(settings.home, log.log_id)
@@ -77,6 +82,26 @@ def _repaired(settings: Settings, log: EventLog, outboxes: list[SentRows], say: 
     if read is not None and read.log_id and not own:
         _set_aside(settings, log, say)
     return done
+
+
+def _refuse_of_another_shop(settings: Settings, log: EventLog, say: _Say) -> None:
+    """A broker that lost its data is empty; one with events that are not this home's was named by mistake.
+
+    A home without a note (of an earlier version, or that had the embedded log) belongs to the log that its analytics
+    has read.
+    """
+    home = settings.home
+    mine = noted_log(home)
+    if log.log_id in (mine, noted_rebuild(home)) or not any(sum(log.ends(topic)) for topic in log.topics()):
+        return
+    if mine is None:
+        read = _ask_analytics(settings, say, _Read, "analytics.positions")
+        mine = read.log_id if read is not None and read.log_id else log.log_id
+    if mine != log.log_id:
+        raise SettingError(
+            f"{settings.log_url} holds the events of another shop (log {log.log_id}), and {home.path} belongs to log "
+            f"{mine}; nothing was sent: name its own log with --log, or another home with --home"
+        )
 
 
 def outboxes_of(home: Home) -> list[SentRows]:

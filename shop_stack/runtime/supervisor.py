@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from shop_stack.access import prepare_keys
-from shop_stack.errors import ActionRefused, MeshError
+from shop_stack.errors import ActionRefused, MeshError, SettingError
 from shop_stack.hosting.topology import Topology, read_topology
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.mesh.endpoints import EndpointFiles
@@ -75,7 +75,12 @@ class Supervisor:
             self._prepare()
             _adopt_orphans()
             await self._fork_server.start()
-            await self._repair_log()
+            try:
+                await self._repair_log()
+            except SettingError:
+                await self._fork_server.stop()
+                self._ports.release()
+                raise
             server = await answer_on(self._home, self._handle)
             self._start()
             house = asyncio.get_running_loop().create_task(self._keep_house())

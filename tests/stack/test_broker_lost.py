@@ -7,13 +7,15 @@ import pytest
 
 from analytics.client import QuestionsClient
 from shop_stack.errors import NotRunning
-from shop_stack.eventlog.belonging import noted_log
+from shop_stack.eventlog.belonging import note_log, note_rebuild, noted_log, noted_rebuild
+from shop_stack.eventlog.interface import Record
 from shop_stack.eventlog.kafka import KafkaLog
 from shop_stack.eventlog.loss import ids_of
 from shop_stack.events import SAMPLES, TOPICS
 from shop_stack.runtime.client import SupervisorRuntime
-from shop_stack.runtime.repairing import outboxes_of
-from shop_stack.settings import Home, read_endpoints
+from shop_stack.runtime.home_lock import holder
+from shop_stack.runtime.repairing import outboxes_of, repair_at_start
+from shop_stack.settings import Home, Settings, read_endpoints
 from tests import needs
 from tests.brokers import Broker, running_broker
 from tests.stack.command import shopfloor, shopfloor_json
@@ -57,6 +59,27 @@ def test_up_rebuilds_a_log_whose_broker_lost_its_data(broker: Broker, tmp_path: 
         assert {one["status"] for one in audit["invariants"]} == {"ok"}, audit
         shopfloor("down", home=home)
         assert_log_has_every_event(home, broker)
+
+
+def test_a_broker_with_events_of_another_shop_is_refused_and_gets_nothing(broker: Broker, tmp_path: Path) -> None:
+    needs.envoy()
+    address = f"kafka://{broker.address}"
+    emptied, foreign = Home(tmp_path / "emptied"), Home(tmp_path / "foreign")
+    note_log(emptied, "kafka-gone-1")
+    note_log(foreign, "kafka-elsewhere-1")
+    assert repair_at_start(Settings(home=emptied, log_url=address), print) is not None
+    with KafkaLog(broker.address, known=noted_log(emptied)) as log:
+        log.append("shop.orders", [Record("o1", b"{}")])
+        before = {topic: log.ends(topic) for topic in TOPICS}
+        with pytest.raises(AssertionError, match=r"up --detach .*: 2: shopfloor: .* holds the events of another shop"):
+            shopfloor("up", "--detach", "--log", address, home=foreign)
+        assert {topic: log.ends(topic) for topic in TOPICS} == before
+        assert noted_log(foreign) == "kafka-elsewhere-1"
+        assert holder(foreign) is None
+        note_log(foreign, "kafka-elsewhere-1")
+        note_rebuild(foreign, log.log_id)  # as a start that was killed while it sent has left it
+        assert repair_at_start(Settings(home=foreign, log_url=address), print) is not None
+        assert (noted_log(foreign), noted_rebuild(foreign)) == (log.log_id, None)
 
 
 def halted(home: Home) -> str | None:
