@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shop_stack.listening import claim_any
 from shop_stack.provider.app import run_provider
 from shop_stack.provider.behaviour import (
     Behaviour,
@@ -84,12 +85,13 @@ class Running:
 
 @contextmanager
 def running(folder: Path, mesh: int | None = None) -> Iterator[Running]:
-    provider = Running(folder, free_port(), mesh)
-    try:
-        yield provider
-    finally:
-        provider.process.kill()
-        provider.process.join(10)
+    with closing(claim_any("127.0.0.1")) as held:  # so that no other test's provider listens there too
+        provider = Running(folder, held.getsockname()[1], mesh)
+        try:
+            yield provider
+        finally:
+            provider.process.kill()
+            provider.process.join(10)
 
 
 @pytest.fixture(scope="module")

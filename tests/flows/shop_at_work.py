@@ -23,6 +23,7 @@ from shop_stack.hosting.group import Group
 from shop_stack.hosting.http import asgi
 from shop_stack.hosting.service import Answer
 from shop_stack.hosting.topology import read_topology
+from shop_stack.listening import claim_any
 from shop_stack.mesh.direct import run
 from shop_stack.provider.app import run_provider
 from shop_stack.provider.behaviour import BehaviourChange
@@ -71,11 +72,12 @@ class Shop:
         delivery_seconds: float = 0.05,
     ) -> None:
         self.clock = Clock()
+        self._provider_port = claim_any("127.0.0.1")  # held: another test's provider must not listen there too
         self.settings = Settings(
             home=Home(folder),
             topology=topology,
             delivery_seconds=delivery_seconds,
-            ports={"provider": free_port(), **(ports or {})},
+            ports={"provider": self._provider_port.getsockname()[1], **(ports or {})},
         )
         stack = read_stack()
         self.stack = msgspec.structs.replace(stack, checkout=checkout or Checkout(), provider=Provider())
@@ -113,6 +115,7 @@ class Shop:
             self.stop(group)
         self._provider.close()
         self._provider_thread.join(10)
+        self._provider_port.close()
         for log in self._logs:
             log.close()
 
@@ -182,7 +185,9 @@ class Shop:
     def behave(self, **change: float) -> None:
         """Change how the provider behaves."""
         body = msgspec.json.encode(BehaviourChange(**change))
-        assert _http(self.settings.ports["provider"], "POST", "/behaviour", body)[0] == 200
+        status, now = _http(self.settings.ports["provider"], "POST", "/behaviour", body)
+        assert status == 200
+        assert change.items() <= msgspec.json.decode(now).items()
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """The provider's books by order."""
