@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from analytics.checks import all_checks
 from analytics.statements import grain, statement
 from shop_stack.errors import ShopfloorError
+from shop_stack.events import CONTRACTS, TOPICS
 
 Kind = Literal["time", "text", "origin", "count"]
 ORIGINS = ("live", "simulated", "imported")
@@ -153,6 +155,27 @@ QUESTIONS: dict[str, Question] = {
             {"position": "the next position to read", "records": "records", "repeats": "records"},
             "The auditor holds them to the log.",
         ),
+        Question(
+            "data_quality",
+            (),
+            {
+                "records": "records",
+                "rejected": "records",
+                "repeats": "records",
+                "late": "events",
+                "unknown_types": "events",
+                "new_versions": "events",
+                "freshness_s": "s",
+            },
+            "Repeats are kept and counted nowhere. Late: read more than 5 minutes after the event's own time, counted "
+            "up to a minute after reading. Events of unknown types and new versions are kept.",
+        ),
+        Question(
+            "checks",
+            (),
+            {"found": "rows", "cpu_ms": "ms"},
+            "A check passes when it finds nothing. Each minute the newest events are checked, and older ones in turn.",
+        ),
     )
 }
 
@@ -218,6 +241,10 @@ def _fill(question: Question, values: dict[str, object], now: datetime, zone: Zo
         "until": until,
         "zone": zone.key,
         "limit": values.get("limit") or 10,
+        "topics": sorted(TOPICS),
+        "known_types": sorted(CONTRACTS),
+        "check_names": [check.name for check in all_checks()],
+        "check_says": [check.says for check in all_checks()],
         "day_start": _naive(midnight),
         "week_day_start": _naive(midnight - timedelta(days=7)),
         "week_at": _naive(local - timedelta(days=7)),

@@ -43,6 +43,9 @@ COLUMNS = {
     "freshness": "topic partition position event_time",
     "order_states": "order_id state total_minor placed_at",
     "records_counted": "topic partition position records repeats",
+    "data_quality": "topic records rejected reject_reasons repeats late unknown_types new_versions newest_event_at "
+    "freshness_s",
+    "checks": "name says state ran_at passed_at found example cpu_ms",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
 Asked = tuple[Stand, TestClient[Litestar], Home]
