@@ -13,6 +13,7 @@ import uvicorn
 
 from analytics.archiving import Archive
 from analytics.backing_up import Backups
+from analytics.checking import Checking
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
@@ -62,7 +63,7 @@ def serve(settings: Settings) -> int:
         listener = listen_on(settings.bind, settings.ports.get("analytics", 0), "analytics")
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
-        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse)]
+        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse), Checking(warehouse, log)]
         threads = [threading.Thread(target=one.run, name=type(one).__name__.lower()) for one in beside]
         for thread in threads:
             thread.start()

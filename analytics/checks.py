@@ -8,7 +8,7 @@ from functools import cache
 
 from analytics.statements import grain, names, statement
 
-EVER = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
+EVER = datetime.min, datetime.max  # noqa: DTZ901 (the warehouse keeps UTC without a zone)
 _LONGEST = 240
 
 

@@ -231,6 +231,7 @@ class Warehouse:
 
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))
+        self._writer.execute(statement("quality"))
         with self.transaction():
             self._writer.execute(view_of_all(self.archive, self._archived()))
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):

@@ -14,6 +14,7 @@ from shop_stack.events import SAMPLES, StackSampled
 from shop_stack.hosting.topology import Topology, read_topology
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations.actions import utilisation
+from shop_stack.operations.book_checks import BookChecks
 from shop_stack.operations.burning import Burning
 from shop_stack.operations.changes import Changes, events_or_none
 from shop_stack.operations.history import KEPT, History, Moment, from_sample
@@ -117,7 +118,8 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     history, projection = History(), Projection()
     link = LogLink(partial(_open, settings, stack, topology, history), store, projection)
     burning = Burning(stack, history, store, partial(_changes, store, link))
-    incidents = Incidents(store, projection, burning.troubles)
+    checks = BookChecks(projection, store)
+    incidents = Incidents(store, projection, lambda: [*burning.troubles(), *checks.troubles()])
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
     dead_letters = DeadLetters(topology, runtime)
