@@ -131,7 +131,7 @@ class Desk:
         table = table.replace_schema_metadata(
             {
                 "question": name,
-                "origin_note": question.note,
+                "origin_note": question.told,
                 "sql": question.sql,
                 "watermark": msgspec.json.encode(watermark_view(watermark)),
             }
@@ -160,12 +160,12 @@ def _encode(
     ]
     answer = AnswerView(
         question=question.name,
-        parameters={n: _utc(v) for n, v in values.items() if n in {p.name for p in question.parameters}},
+        parameters={n: _utc(v) for n, v in values.items() if n in {p.name for p in question.takes}},
         columns=columns,
         rows=_rows(result),
         watermark=watermark_view(watermark),
         sql=question.sql,
-        origin_note=question.note,
+        origin_note=question.told,
     )
     return msgspec.json.encode(answer)
 
@@ -255,10 +255,10 @@ def _describe(question: Question) -> QuestionView:
         name=question.name,
         grain=question.grain,
         parameters=[
-            ParameterView(name=p.name, kind=p.kind, required=p.required, default=p.says) for p in question.parameters
+            ParameterView(name=p.name, kind=p.kind, required=p.required, default=p.says) for p in question.takes
         ],
         units=dict(question.units),
-        origin_note=question.note,
+        origin_note=question.told,
     )
 
 
