@@ -10,9 +10,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from analytics.desk import Desk
 from analytics.ingest import Watermark
 from analytics.questions import QUESTIONS
-from analytics.questions_api import ARROW, Desk, make_app
+from analytics.questions_api import ARROW, make_app
 from analytics.statements import names, statement
 from analytics.warehouse import StatementTooSlow, WarehouseError
 from shop_stack.access import Verifier, prepare_keys, read_token

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from analytics.questions_api import Desk, make_app
+from analytics.desk import Desk
+from analytics.questions_api import make_app
 from shop_stack.access import Signer, Verifier
 from shop_stack.hosting.topology import read_topology
 from shop_stack.operations.audit import Report
