@@ -1,8 +1,9 @@
 """Checks the books every minute while analytics runs, within a budget, and publishes what it concludes.
 
 A check that takes `$since` and `$until` is run over the spans that it failed for, then over the newest events, and
-with what is left of the minute's budget over older spans in turn; any other one is run over everything. What the
-budget does not reach waits for the next minute, where it comes first.
+with what is left of the minute's budget over all spans in turn; any other one is run over everything. What the budget
+does not reach waits for the next minute, where it comes first. A pass over all spans begins every minute while it costs
+little, else every hour; a check that took too long is tried again after an hour.
 """
 
 import logging
@@ -27,6 +28,7 @@ _TIMEOUT_S = 5.0
 _MOST_EVENTS = 200_000
 _OVERLAP = timedelta(minutes=2)
 _AGAIN_S = 3600.0
+_PASS_S = 3600.0
 _MOST_FAILING = 8
 _MINUTE = timedelta(minutes=1)
 Span = tuple[datetime, datetime]
@@ -45,6 +47,7 @@ class Standing:
     ran_at: datetime | None = None
     passed_at: datetime | None = None
     refused: str = ""
+    not_before: float = 0.0
     cpu_ms: float = 0.0
     newest: datetime | None = None
     sound: bool = True
@@ -89,6 +92,8 @@ class Checking:
         self._budget_s, self._most_events = budget_s, most_events
         self._left_s = 0.0
         self._sweep: list[tuple[Standing, Span]] = []
+        self._spans = 0
+        self._pass_s, self._pass_began = 0.0, 0.0
         self.standings = [Standing(check) for check in all_checks()]
         self._stopping = threading.Event()
         self._known = False
@@ -134,22 +139,27 @@ class Checking:
         for one in ordered:
             if not one.check.spans:
                 one.whole = self._run(one, EVER, half_s) or one.whole
-            elif self._run(one, ((one.newest or until) - _OVERLAP, until), half_s):
+            elif self._spans != 1 and self._run(one, ((one.newest or until) - _OVERLAP, until), half_s):
                 one.newest = until
 
     def _go_on(self) -> None:
-        """Older spans in turn, from where the last minute came to; then from the beginning again, once a minute."""
-        if not self._sweep and self._left_s > 0:
+        """All spans in turn, from where the last minute came to; then from the beginning again when it is time."""
+        due = self._pass_s <= self._budget_s / 2 or time.monotonic() - self._pass_began >= _PASS_S
+        if not self._sweep and self._left_s > 0 and due:
             self._sweep = list(self._units())
+            self._pass_s, self._pass_began = 0.0, time.monotonic()
         while self._sweep and self._left_s > 0 and not self._stopping.is_set():
             one, span = self._sweep.pop(0)
+            left_s = self._left_s
             self._run(one, span)
+            self._pass_s += left_s - self._left_s
             one.sound = one.sound and not one.refused
             one.whole = one.whole or (one.sound and span[1] == EVER[1])
 
     def _units(self) -> Iterator[tuple[Standing, Span]]:
         rows = self._warehouse.ask(statement("checking/spans"), {"most": self._most_events}, _TIMEOUT_S).rows
         edges = [EVER[0], *(row[0] for row in rows[1:]), EVER[1]]
+        self._spans = len(edges) - 1
         for one in self.standings:
             one.sound = True
         for span in pairwise(edges):
@@ -157,7 +167,7 @@ class Checking:
 
     def _run(self, one: Standing, span: Span, reserve_s: float = 0.0) -> bool:
         """Run a check over a span unless the minute's budget is spent but for a reserve; whether it ran to its end."""
-        if self._left_s <= reserve_s or self._stopping.is_set():
+        if self._left_s <= reserve_s or self._stopping.is_set() or time.monotonic() < one.not_before:
             return False
         sql = f"select *, count(*) over () from ({one.check.sql}) limit 1"  # noqa: S608 (a file of the house)
         now, began = self._now(), time.thread_time()
@@ -166,6 +176,7 @@ class Checking:
             one.refused = ""
         except StatementTooSlow:
             one.refused = f"it took longer than {_TIMEOUT_S:g} s"
+            one.not_before = time.monotonic() + _AGAIN_S
         except WarehouseError as error:
             one.refused = str(error)
         took = time.thread_time() - began
