@@ -91,7 +91,7 @@ class QuestionsClient:
 
     def _all_pages(self, path: str, parameters: dict[str, object]) -> Any:
         answer = page = self._get(path, parameters)
-        while page["next"] is not None:
+        while page.get("next") is not None:
             page = self._get(path, {**parameters, "cursor": page["next"]})
             answer["rows"] += page["rows"]
         return answer

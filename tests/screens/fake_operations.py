@@ -293,7 +293,7 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
             {"name": n, "type": "text", "unit": ""} for n in ("metric", "unit", "today", "same_weekday", "change")
         ]
         return 200, {"question": "vital_signs", "parameters": {}, "columns": columns, "rows": VITALS, "sql": "select 1",
-                     "watermark": {"at": None, "positions": {}}, "origin_note": ""}  # fmt: skip
+                     "watermark": {"at": None, "positions": {}}, "origin_note": "", "next": None}  # fmt: skip
     if state.silent:
         return _problem(503, "operations is being restarted")
     advance(state)
