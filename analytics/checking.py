@@ -136,10 +136,11 @@ class Checking:
             for span in list(one.failing) if one.check.spans else []:
                 self._run(one, span, half_s)
         until = _minute(now) + _MINUTE
+        all_soon = self._spans == 1 and self._pass_s <= half_s  # then everything is checked each minute anyway
         for one in ordered:
             if not one.check.spans:
                 one.whole = self._run(one, EVER, half_s) or one.whole
-            elif self._spans != 1 and self._run(one, ((one.newest or until) - _OVERLAP, until), half_s):
+            elif not all_soon and self._run(one, ((one.newest or until) - _OVERLAP, until), half_s):
                 one.newest = until
 
     def _go_on(self) -> None:

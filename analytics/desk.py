@@ -69,7 +69,10 @@ class AnswerView(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Asked:
-    """A page that is wanted. `key` names the whole answer, `given` what was asked; `state` is the watermark's."""
+    """A page that is wanted: `rows` rows from `first` on of the answer that `key` names; `given` names what was asked.
+
+    `later`: a cursor was given. `watermark` is how far the warehouse had read when it was asked.
+    """
 
     question: Question
     values: dict[str, object]

@@ -142,8 +142,7 @@ def test_new_events_are_checked_at_once_and_what_cannot_run_neither_passes_nor_f
         filled(made)
         checks = checking(made, most_events=most_events)
         checks.turn()
-        if most_events == 1:
-            checks._pass_s = 60.0  # as if it had taken long: the next pass is due in an hour
+        checks._pass_s = 60.0  # as if it had taken long: the next pass is due in an hour
         made.now = NOW + timedelta(minutes=1)
         made.put(placed("new"))
         made.catch_up()
