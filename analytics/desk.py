@@ -16,7 +16,7 @@ import pyarrow as pa
 from analytics.answers import MOST_BYTES, Answers, ArrowRows, JsonRows, Kept
 from analytics.ingest import Watermark
 from analytics.queries import Queries
-from analytics.questions import BadParameter, Question, bind, find
+from analytics.questions import BadParameter, Question, bind, find, read_time
 from analytics.warehouse import Warehouse
 from shop_stack.errors import ShopfloorError
 
@@ -71,7 +71,7 @@ class AnswerView(msgspec.Struct, frozen=True, kw_only=True):
 class Asked:
     """A page that is wanted: `rows` rows from `first` on of the answer that `key` names; `given` names what was asked.
 
-    `later`: a cursor was given. `watermark` is how far the warehouse had read when it was asked.
+    `later`: a cursor was given; `at`: as of then. `watermark` is how far the warehouse had read when it was asked.
     """
 
     question: Question
@@ -82,6 +82,7 @@ class Asked:
     rows: int
     arrow: bool
     later: bool
+    at: datetime | None
     watermark: Watermark
 
     @property
@@ -127,7 +128,8 @@ class Desk:
         cursor, first = given.get("cursor"), 0
         if cursor is not None:
             key, first = _read_cursor(cursor, asked)
-        return Asked(question, values, key, asked, first, rows, arrow, cursor is not None, watermark)
+        at = read_time("at", own["at"]) if own.get("at") else None
+        return Asked(question, values, key, asked, first, rows, arrow, cursor is not None, at, watermark)
 
     async def answer(self, asked: Asked) -> bytes:
         """The page's body. Raises AnswerGone, BadParameter, StatementTooSlow, WarehouseError."""
@@ -178,9 +180,10 @@ class Desk:
         following = f"{kept.key}.{end}.{asked.given}" if end < pages.rows else None
         # of an answer of this very state it is said how it stands now, of an older one how it stood
         watermark = kept.watermark if asked.later else asked.watermark
+        values = {**kept.values, **({"at": asked.at} if asked.at else {})}
         answer = AnswerView(
             question=question.name,
-            parameters={n: _utc(v) for n, v in kept.values.items() if n in {p.name for p in question.takes}},
+            parameters={n: _utc(v) for n, v in values.items() if n in _names(question)},
             columns=[ColumnView(name=n, type=kind.lower(), unit=question.units.get(n, "")) for n, kind in kept.columns],
             rows=[],
             first_row=asked.first,

@@ -267,25 +267,26 @@ def bind(question: Question, given: Mapping[str, str], now: datetime, zone: Zone
     return {name: value for name, value in values.items() if f"${name}" in question.sql}
 
 
+def read_time(name: str, text: str) -> datetime:
+    """A parameter's time as the warehouse keeps it: naive UTC. Raises BadParameter."""
+    try:
+        return _naive(datetime.fromisoformat(text.replace(" ", "+")))
+    except (ValueError, OverflowError):
+        raise BadParameter(f"{name}: {text!r} is not an ISO 8601 time such as 2026-11-22T10:00:00Z") from None
+
+
 def _read(parameter: Parameter, text: str | None) -> object:
     if text is None or text == "":
         if parameter.required:
             raise BadParameter(f"the parameter {parameter.name!r} is needed")
         return None
     if parameter.kind == "time":
-        return _time(parameter.name, text)
+        return read_time(parameter.name, text)
     if parameter.kind == "count":
         return _count(parameter.name, text)
     if parameter.kind == "origin" and text not in ORIGINS:
         raise BadParameter(f"{parameter.name}: {text!r} is not one of: {', '.join(ORIGINS)}")
     return text
-
-
-def _time(name: str, text: str) -> datetime:
-    try:
-        return _naive(datetime.fromisoformat(text.replace(" ", "+")))
-    except (ValueError, OverflowError):
-        raise BadParameter(f"{name}: {text!r} is not an ISO 8601 time such as 2026-11-22T10:00:00Z") from None
 
 
 def _count(name: str, text: str) -> int:

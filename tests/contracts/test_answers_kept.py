@@ -188,6 +188,18 @@ def test_a_question_is_run_once_for_a_state_and_anew_for_the_next(shop: Shop) ->
     assert shop.warehouse.runs == before + 2
 
 
+def test_an_earlier_time_is_said_with_the_answer_and_refused_where_only_now_is_known(shop: Shop) -> None:
+    at = (NOW - timedelta(minutes=10)).replace(second=0)
+    answer = shop.page(at=at.isoformat(), limit=10)
+    said = at.isoformat().replace("+00:00", "Z")
+    assert (answer["parameters"]["at"], answer["parameters"]["until"], answer["all_rows"]) == (said, said, ORDERS - 11)
+    following = shop.page(at=at.isoformat(), limit=10, cursor=answer["next"])
+    assert (following["parameters"], following["next"]) == (answer["parameters"], None)
+    assert "at" not in shop.page()["parameters"]
+    refused = shop.get("freshness", at=at.isoformat())
+    assert (refused.status_code, "as of an earlier time" in refused.json()["detail"]) == (400, True)
+
+
 def test_what_depends_on_the_very_moment_is_never_an_old_answer(shop: Shop) -> None:
     rows = {row["topic"]: row["freshness_s"] for row in shop.get("data_quality").json()["rows"]}
     shop.stand.now = NOW + timedelta(seconds=2)
