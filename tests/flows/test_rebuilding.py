@@ -50,6 +50,8 @@ def answers(made: Stand) -> dict[str, Any]:
 def test_made_again_it_equals_the_old_one_and_goes_on(tmp_path: Path) -> None:
     made = filled(tmp_path)
     before, delays = answers(made), made.warehouse.write("from delay_buckets order by all")
+    late = made.warehouse.write("from late_events order by all")
+    assert late != []
     made.warehouse.close()
     made.put(placed("later"))  # not yet read: the comparison is with what the old one has read
     done = rebuild(tmp_path / "warehouse.duckdb", made.log)
@@ -59,6 +61,7 @@ def test_made_again_it_equals_the_old_one_and_goes_on(tmp_path: Path) -> None:
     again = Stand(tmp_path)
     assert answers(again) == before
     assert again.warehouse.write("from delay_buckets order by all") == delays
+    assert again.warehouse.write("from late_events order by all") == late
     again.check()
     again.catch_up()
     assert len(again.ask("order_states")) == 50 + 2
