@@ -194,7 +194,10 @@ def test_a_batch_that_is_refused_goes_out_one_by_one_in_order(context: Context, 
     assert relay.blocked() == {}
 
 
-def test_while_the_relay_rests_nothing_is_sent_and_then_all_in_order(context: Context, log: EventLog) -> None:
+def test_while_the_relay_rests_nothing_is_sent_and_then_all_in_order(
+    context: Context, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda *_: 20.0)  # two seconds: longer than two transactions
     fitful = FitfulLog(log)
     fitful.failures = ["before"]
     relay = relay_of(context, fitful)
