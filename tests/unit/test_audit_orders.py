@@ -27,7 +27,12 @@ TABLES = {
     "inventory": ("CREATE TABLE reservations (order_id, state)",),
     "payments": ("CREATE TABLE payments (order_id, state, amount_minor)",),
     "shipping": ("CREATE TABLE shipments (order_id, state)",),
-    "customers": ("CREATE TABLE people (customer_id, erased_us)", "INSERT INTO people VALUES ('c1', 5)"),
+    "customers": (
+        "CREATE TABLE people (customer_id, erased_us)",
+        "CREATE TABLE erasures (ids, erased_us)",
+        "CREATE TABLE erasure_answers (customer_id, place, at_us)",
+        "INSERT INTO people VALUES ('c1', 5)",
+    ),
     "provider": (
         "CREATE TABLE accounts (order_id, state, authorised_minor, captured_minor, refunded_minor)",
         "CREATE TABLE answers (order_id, key, step, amount_minor, status)",
@@ -160,3 +165,28 @@ def test_what_is_no_column_is_left_to_the_rows(table: str, sql: str, tmp_path: P
     with closing(books.write(table)) as store, store:
         store.execute(sql)
     assert marked() is None
+
+
+def test_who_came_back_under_an_erased_id_may_have_lost_the_keys_until_orders_has_answered(tmp_path: Path) -> None:
+    with closing(SmallBooks(tmp_path).write("customers")) as customers, customers:
+        told = [(b'["guest-1", "c2"]', 7), (b'["c3"]', 9), (b'["c4"]', None)]
+        customers.executemany("INSERT INTO erasures VALUES (?, ?)", told)
+        answers = [("guest-1", "orders", 20), ("guest-1", "orders", 30), ("c2", "shipping", 40)]
+        customers.executemany("INSERT INTO erasure_answers VALUES (?, ?, ?)", answers)
+    with closing(stores.open_store(tmp_path / "customers.db")) as customers:
+        assert stores.read_forgotten(customers) == {"c1": 5, "guest-1": 30, "c2": 1 << 62, "c3": 1 << 62}
+
+
+def test_a_snapshot_holds_until_the_next_is_taken(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as writer, writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("CREATE TABLE t (n)")
+        writer.commit()
+        with closing(stores.open_store(tmp_path / "a.db")) as reader:
+            seen = []
+            for number in range(3):
+                stores.take_snapshot(reader)
+                writer.execute("INSERT INTO t VALUES (?)", (number,))
+                writer.commit()
+                seen.append(reader.execute("SELECT count(*) FROM t").fetchone()[0])
+    assert seen == [0, 1, 2]
