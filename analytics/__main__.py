@@ -5,18 +5,20 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Protocol
 
 import uvicorn
 
 from analytics.archiving import Archive
 from analytics.backing_up import Backups
+from analytics.checking import Checking
+from analytics.desk import Desk
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
-from analytics.questions_api import Desk, make_app
+from analytics.questions_api import make_app
 from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
 from shop_stack.access import Verifier
@@ -50,9 +52,10 @@ def serve(settings: Settings) -> int:
         forecasting = Forecasting(warehouse, log, stack)
         ingest = Ingest(log, warehouse, history_came=forecasting.grew)
         customers = CustomerErased.topic.name
-        scrubbing = Scrubbing(warehouse, log, lambda: ingest.watermark.positions.get(customers, {}))
-        archive = Archive(warehouse, stack.retention)
         desk = Desk(warehouse, lambda: ingest.watermark, stack.zone)
+        read = partial(_of_topic, ingest, customers)
+        scrubbing = Scrubbing(warehouse, log, read, forget=desk.answers.forget)
+        archive = Archive(warehouse, stack.retention)
 
         @cache
         def verifier() -> Verifier:
@@ -62,7 +65,7 @@ def serve(settings: Settings) -> int:
         listener = listen_on(settings.bind, settings.ports.get("analytics", 0), "analytics")
         ingesting = _Ingesting(ingest, server)
         ingesting.start()
-        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse)]
+        beside: list[_Beside] = [forecasting, scrubbing, archive, Backups(warehouse), Checking(warehouse, log)]
         threads = [threading.Thread(target=one.run, name=type(one).__name__.lower()) for one in beside]
         for thread in threads:
             thread.start()
@@ -76,6 +79,10 @@ def serve(settings: Settings) -> int:
         for thread in threads:
             thread.join()
         return 1 if ingesting.broke else 0
+
+
+def _of_topic(ingest: Ingest, topic: str) -> Mapping[int, int]:
+    return ingest.watermark.positions.get(topic, {})
 
 
 class _Beside(Protocol):

@@ -7,7 +7,13 @@ from typing import Any, Self
 
 import httpx
 
-from shop_stack.errors import AccessDenied, NotRunning, SettingError
+from shop_stack.errors import AccessDenied, NotRunning, SettingError, ShopfloorError
+
+_TRIES = 3
+
+
+class _Gone(ShopfloorError):
+    """The pages that follow are no longer kept."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question's answer. Times in `rows` are ISO 8601 text in UTC; `watermark["at"]` too, or None."""
+    """A question's whole answer, all its pages together.
+
+    Times in `rows` are ISO 8601 text in UTC; `watermark["at"]` too, or None.
+    """
 
     columns: list[Column]
     rows: list[dict[str, Any]]
@@ -44,9 +53,17 @@ class QuestionsClient:
     def ask(self, name: str, **parameters: object) -> Answer:
         """Ask one question; parameters that are None are left out.
 
+        An answer of several pages is read to its end; when its pages are dropped meanwhile, from the beginning again.
         Raises AccessDenied (401, 403), SettingError (unknown question, bad parameter) and NotRunning (no answer).
         """
-        answer = self._get(f"/analytics/v1/questions/{name}", parameters)
+        for _ in range(_TRIES):
+            try:
+                answer = self._all_pages(f"/analytics/v1/questions/{name}", parameters)
+                break
+            except _Gone:
+                continue
+        else:
+            raise NotRunning(f"analytics drops the pages of {name} faster than they are read; ask for a shorter span")
         return Answer(
             columns=[Column(c["name"], c["type"], c["unit"]) for c in answer["columns"]],
             rows=answer["rows"],
@@ -72,6 +89,13 @@ class QuestionsClient:
     ) -> None:
         self.close()
 
+    def _all_pages(self, path: str, parameters: dict[str, object]) -> Any:
+        answer = page = self._get(path, parameters)
+        while page["next"] is not None:
+            page = self._get(path, {**parameters, "cursor": page["next"]})
+            answer["rows"] += page["rows"]
+        return answer
+
     def _get(self, path: str, parameters: dict[str, object]) -> Any:
         given = {name: _text(value) for name, value in parameters.items() if value is not None}
         try:
@@ -83,6 +107,8 @@ class QuestionsClient:
         detail = _detail(response)
         if response.status_code in (401, 403):
             raise AccessDenied(detail)
+        if response.status_code == 410:
+            raise _Gone(detail)
         if response.status_code in (400, 404):
             raise SettingError(detail)
         raise NotRunning(f"analytics cannot answer now: {detail}")

@@ -264,6 +264,7 @@ class Ingest:
             numbers, times = zip(*self._committed, strict=True)
             given = {"batches": list(numbers), "times": list(times), "history": HISTORY.name}
             self._warehouse.write(statement("ingest/count_delays"), given)
+            self._warehouse.write(statement("ingest/count_late"), given)
 
     def _nested(self) -> dict[str, dict[int, int]]:
         nested: dict[str, dict[int, int]] = {}

@@ -11,6 +11,7 @@ from analytics.statements import statement
 MARTS = (
     "topic_minutes",
     "partition_positions",
+    "event_types",
     "orders_placed",
     "order_ends",
     "order_lines",
@@ -35,8 +36,8 @@ STAGING = (
     "stg_products",
     "stg_forecasts",
 )
-WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
-_OF_ALL_TYPES = ("topic_minutes", "partition_positions")
+WHOLE = ("partition_positions", "event_types")  # compacted as a whole, not only its last minutes
+_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")
 

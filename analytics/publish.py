@@ -7,7 +7,7 @@ import msgspec
 
 from shop_stack.envelope import Envelope, encode
 from shop_stack.eventlog.interface import EventLog, Record
-from shop_stack.events import Event, ForecastMade, ReplicasAdvised
+from shop_stack.events import CheckJudged, Event, ForecastMade, ReplicasAdvised
 from shop_stack.events.topics import MODELS
 from shop_stack.ids import uuid7
 
@@ -29,7 +29,14 @@ def publish(log: EventLog, advised: Sequence[Advised], now: datetime) -> None:
         log.append(MODELS.name, records)
 
 
-def _record(event: Event, subject: str, sequence: int, cause: str | None, now: datetime) -> Record:
+def publish_verdicts(log: EventLog, verdicts: Sequence[CheckJudged], now: datetime) -> None:
+    """Append what the checks of the books have found, each under its check's name. Raises LogUnavailable."""
+    records = [_record(verdict, verdict.check, None, None, now) for verdict in verdicts]
+    if records:
+        log.append(CheckJudged.topic.name, records)
+
+
+def _record(event: Event, subject: str, sequence: int | None, cause: str | None, now: datetime) -> Record:
     envelope = Envelope(
         id=uuid7(now),
         source="/analytics",

@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from analytics.checks import all_checks
 from analytics.statements import grain, statement
 from shop_stack.errors import ShopfloorError
+from shop_stack.events import CONTRACTS, TOPICS
 
 Kind = Literal["time", "text", "origin", "count"]
 ORIGINS = ("live", "simulated", "imported")
 _DAY = timedelta(days=1)
+NOT_KEPT = "what it says is known of now alone"
 _FIRST, _LAST = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
 
 
@@ -35,13 +38,28 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Question:
-    """One question. `span` is how far back `since` lies when it is not given (None: at the beginning)."""
+    """One question. `span` is how far back `since` lies when it is not given (None: at the beginning).
+
+    `looks_back`: it can be asked as of an earlier time, from the events with a time before that; its statement then
+    heeds `$as_of` wherever `$until` does not bound it.
+    """
 
     name: str
     parameters: tuple[Parameter, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     span: timedelta | None = _DAY
+    looks_back: bool = False
+
+    @property
+    def takes(self) -> tuple[Parameter, ...]:
+        """All that may be asked with it, `at` too where it looks back."""
+        return (*self.parameters, AT) if self.looks_back else self.parameters
+
+    @property
+    def told(self) -> str:
+        """Its note, and that it does not look back where it does not."""
+        return self.note if self.looks_back else f"{self.note} It takes no `at`: {NOT_KEPT}.".strip()
 
     @property
     def sql(self) -> str:
@@ -54,9 +72,10 @@ class Question:
         return grain(f"questions/{self.name}")
 
 
+AT = Parameter("at", "time", "now; else a whole minute in the past: only events with a time before it count")
 _SPAN = (
     Parameter("since", "time", "a day before `until`"),
-    Parameter("until", "time", "now"),
+    Parameter("until", "time", "the end of this minute"),
 )
 _ALL = (Parameter("since", "time", "the beginning"), Parameter("until", "time", "the end"))
 _ORIGIN = Parameter("origin", "origin", "all, each in rows of its own")
@@ -65,19 +84,28 @@ _SALES = "Orders placed and not rejected or cancelled, at their list prices, by 
 QUESTIONS: dict[str, Question] = {
     q.name: q
     for q in (
-        Question("orders_by_minute", _ALL, {"orders": "orders", "value_minor": "minor"}, "Live orders only.", None),
+        Question(
+            "orders_by_minute",
+            _ALL,
+            {"orders": "orders", "value_minor": "minor"},
+            "Live orders only.",
+            None,
+            looks_back=True,
+        ),
         Question(
             "revenue_by_day",
             (*_ALL, _ORIGIN),
             {"orders": "orders", "revenue_minor": "minor", "average_order_minor": "minor"},
             _SALES,
             None,
+            looks_back=True,
         ),
         Question(
             "vital_signs",
-            (Parameter("at", "time", "now"),),
+            (),
             {"today": "see `unit`", "same_weekday": "see `unit`", "change": "share"},
             "Live and simulated of the same shop together, each named; of imported orders alone, their own last day.",
+            looks_back=True,
         ),
         Question(
             "top_products",
@@ -88,13 +116,21 @@ QUESTIONS: dict[str, Question] = {
             ),
             {"units": "units", "revenue_minor": "minor", "orders": "orders"},
             _SALES,
+            looks_back=True,
         ),
-        Question("funnel", _SPAN, {"sessions": "sessions", "share": "share"}, "Live sessions only."),
+        Question(
+            "funnel",
+            _SPAN,
+            {"position": "number of the step", "sessions": "sessions", "share": "share"},
+            "Live sessions only.",
+            looks_back=True,
+        ),
         Question(
             "events_by_topic_by_minute",
             _SPAN,
             {"events": "events"},
             "By the events' own times; shop.history is imported and simulated.",
+            looks_back=True,
         ),
         Question(
             "service_minutes",
@@ -103,22 +139,26 @@ QUESTIONS: dict[str, Question] = {
                 "requests_per_minute": "requests/min",
                 "error_rate": "share",
                 "p95_ms": "ms",
+                "ready": "replicas",
                 "lag": "events",
                 "cpu_cores": "cores",
             },
             "p95_ms is the mean of the samples' p95, weighted by their requests.",
+            looks_back=True,
         ),
         Question(
             "lag_by_group",
             _SPAN,
             {"lag": "events", "seconds": "s", "orders_waiting": "orders", "waiting_minor": "minor"},
             "Live only. Seconds are the age of the oldest, 0 while events flow; orders and money are at least so much.",
+            looks_back=True,
         ),
         Question(
             "lag_by_partition",
             (*_SPAN, Parameter("service", "text", "all")),
-            {"lag": "events", "seconds": "s", "share": "share"},
+            {"partition": "number", "lag": "events", "seconds": "s", "share": "share"},
             "Live only, and only partitions in which events waited. The share is of the group's events that waited.",
+            looks_back=True,
         ),
         Question(
             "event_to_query_delay",
@@ -126,32 +166,81 @@ QUESTIONS: dict[str, Question] = {
             {"events": "events", "median_ms": "ms", "p95_ms": "ms", "p99_ms": "ms"},
             "Live events, counted up to a minute late, exact to 5%.",
         ),
-        Question("order_journey", (Parameter("order_id", "text", "", required=True),)),
+        Question(
+            "order_journey",
+            (Parameter("order_id", "text", "", required=True),),
+            {"sequence": "version of the aggregate"},
+            looks_back=True,
+        ),
         Question(
             "forecasts",
             (Parameter("series", "text", "all"),),
-            {},
+            {"backtest_mase": "ratio", **dict.fromkeys(("mean", "low80", "high80", "low95", "high95"), "see `unit`")},
             "`origin` says which history a forecast was made from.",
+            looks_back=True,
         ),
-        Question("forecast_peaks", (), {"peak_requests_per_minute": "requests/min"}),
+        Question(
+            "forecast_peaks",
+            (),
+            {"peak_requests_per_minute": "requests/min", "peak_high95": "requests/min"},
+            looks_back=True,
+        ),
         Question(
             "forecast_accuracy",
             (Parameter("series", "text", "", required=True), *_ALL),
-            {},
+            dict.fromkeys(("actual", "mean", "low80", "high80"), "that of the series: requests/min, orders, minor"),
             "What was forecast first for each time, against what came.",
             None,
+            looks_back=True,
         ),
-        Question("data_range", (), {"events": "events"}),
-        Question("imports", (), {"net_sales_minor": "minor", "rounding_minor": "minor"}, "Imported."),
-        Question("freshness", (), {"position": "the next position to read"}),
+        Question("data_range", (), {"events": "events"}, looks_back=True),
         Question(
-            "order_states", _ALL, {"total_minor": "minor"}, "Live orders only; the auditor holds them to orders.", None
+            "imports",
+            (),
+            {"lines_read": "lines", "lines_imported": "lines", "net_sales_minor": "minor", "rounding_minor": "minor"},
+            "Imported.",
+            looks_back=True,
+        ),
+        Question("freshness", (), {"partition": "number", "position": "the next position to read"}),
+        Question(
+            "order_states",
+            _ALL,
+            {"total_minor": "minor"},
+            "Live orders only; the auditor holds them to orders.",
+            None,
+            looks_back=True,
         ),
         Question(
             "records_counted",
             (),
-            {"position": "the next position to read", "records": "records", "repeats": "records"},
+            {
+                "partition": "number",
+                "position": "the next position to read",
+                "records": "records",
+                "repeats": "records",
+            },
             "The auditor holds them to the log.",
+        ),
+        Question(
+            "data_quality",
+            (),
+            {
+                "records": "records",
+                "rejected": "records",
+                "repeats": "records",
+                "late": "events",
+                "unknown_types": "events",
+                "new_versions": "events",
+                "freshness_s": "s",
+            },
+            "Repeats are kept and counted nowhere. Late: read more than 5 minutes after the event's own time, counted "
+            "up to a minute after reading. Events of unknown types and new versions are kept.",
+        ),
+        Question(
+            "checks",
+            (),
+            {"found": "rows", "cpu_ms": "ms"},
+            "A check passes when it finds nothing. Each minute the newest events are checked, and older ones in turn.",
         ),
     )
 }
@@ -166,7 +255,9 @@ def find(name: str) -> Question:
 
 def bind(question: Question, given: Mapping[str, str], now: datetime, zone: ZoneInfo) -> dict[str, object]:
     """The values of the statement's parameters, from what was asked. Raises BadParameter."""
-    known = {p.name: p for p in question.parameters}
+    known = {p.name: p for p in question.takes}
+    if "at" in given and "at" not in known:
+        raise BadParameter(f"{question.name} cannot be asked as of an earlier time: {NOT_KEPT}")
     for name in given:
         if name not in known:
             takes = ", ".join(known) or "no parameters"
@@ -204,24 +295,48 @@ def _count(name: str, text: str) -> int:
 
 
 def _fill(question: Question, values: dict[str, object], now: datetime, zone: ZoneInfo) -> None:
-    at = values.get("at") or now
-    assert isinstance(at, datetime)
-    until = values.get("until") or (_LAST if question.span is None else now)
+    """`$as_of` is `at`, else beyond all times; `$at` is `at`, else the end of this minute, and `$minute` its start."""
+    at = values.get("at")
+    assert at is None or isinstance(at, datetime)
+    if at is not None and (not _FIRST < at <= now or at != _minute(at)):
+        raise BadParameter(f"at: {at.isoformat()}Z is no whole minute in the past, such as {_minute(now).isoformat()}Z")
+    moment, as_of, end = at or now, at or _LAST, at or _end_of_minute(now)
+    until = values.get("until") or (_LAST if question.span is None else end)
     assert isinstance(until, datetime)
-    since = values.get("since") or (_FIRST if question.span is None else until - question.span)
-    local = at.replace(tzinfo=UTC).astimezone(zone)
+    until = min(until, as_of)
+    since = values.get("since") or (_FIRST if question.span is None else _before(until, question.span))
+    local = moment.replace(tzinfo=UTC).astimezone(zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     values |= {
-        "now": now,
-        "at": at,
+        "now": moment,
+        "minute": _minute(moment),
+        "as_of": as_of,
+        "at": end,
         "since": since,
         "until": until,
         "zone": zone.key,
         "limit": values.get("limit") or 10,
+        "topics": sorted(TOPICS),
+        "known_types": sorted(CONTRACTS),
+        "check_names": [check.name for check in all_checks()],
+        "check_says": [check.says for check in all_checks()],
         "day_start": _naive(midnight),
         "week_day_start": _naive(midnight - timedelta(days=7)),
-        "week_at": _naive(local - timedelta(days=7)),
+        "week_at": _end_of_minute(_naive(local - timedelta(days=7))),
     }
+
+
+def _before(moment: datetime, span: timedelta) -> datetime:
+    return moment - min(span, moment - datetime(1, 1, 1))  # noqa: DTZ001
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _end_of_minute(moment: datetime) -> datetime:
+    """The first whole minute that is not before it."""
+    return moment if moment == _minute(moment) else _minute(moment) + timedelta(minutes=1)
 
 
 def _naive(moment: datetime) -> datetime:

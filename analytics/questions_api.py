@@ -1,39 +1,32 @@
 """The questions API: what is asked over HTTP with an operators' token, answered in JSON or Arrow."""
 
-import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from http import HTTPStatus
-from io import BytesIO
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
-import pyarrow as pa
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
-from analytics.ingest import Watermark
+from analytics.desk import AnswerGone, AnswerView, Desk
 from analytics.parsed import BadStatement
-from analytics.queries import Busy, Queries
+from analytics.queries import Busy
 from analytics.query_api import ARROW, AnyConnection, NotAllowed, query_routes
-from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion, bind, find
-from analytics.warehouse import Result, StatementTooSlow, Warehouse, WarehouseError
+from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion
+from analytics.warehouse import StatementTooSlow, WarehouseError
 from shop_stack.access import ROLES, Principal, Verifier
 from shop_stack.described import DescribedJson
 from shop_stack.errors import AccessDenied, ShopfloorError
 
-_MOST_ROWS = 200_000
-_THREADS = 4
 _STATUS: dict[type[ShopfloorError], int] = {
     AccessDenied: 401,
     NotAllowed: 403,
     UnknownQuestion: 404,
     BadParameter: 400,
+    AnswerGone: 410,
     BadStatement: 422,
     Busy: 429,
     StatementTooSlow: 503,
@@ -61,134 +54,7 @@ class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
     origin_note: str
 
 
-class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of an answer: its SQL type in small letters, and its unit or nothing."""
-
-    name: str
-    type: str
-    unit: str
-
-
-class WatermarkView(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the answer reaches: `positions` are the next to read; `halted` and `trouble` say why no further."""
-
-    at: datetime | None
-    positions: dict[str, dict[str, int]]
-    halted: str | None
-    trouble: str | None
-
-
-class AnswerView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a question is answered with; `rows` by the names of the columns."""
-
-    question: str
-    parameters: dict[str, Any]
-    columns: list[ColumnView]
-    rows: list[dict[str, Any]]
-    watermark: WatermarkView
-    sql: str
-    origin_note: str
-
-
 _ANSWERS = {200: ResponseSpec(AnswerView, generate_examples=False, description="As JSON; Arrow for who accepts it.")}
-
-
-class Desk:
-    """Answers questions on a few threads, each with its own connection to the warehouse."""
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        watermark: Callable[[], Watermark],
-        zone: ZoneInfo,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        timeout_s: float = 10.0,
-    ) -> None:
-        self._warehouse = warehouse
-        self.watermark = watermark
-        self._zone = zone
-        self._now = now
-        self._timeout_s = timeout_s
-        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="question")
-        self.queries = Queries(warehouse, lambda: watermark_view(watermark()))
-
-    def answer(self, name: str, given: dict[str, str]) -> bytes:
-        """The JSON answer. Raises UnknownQuestion, BadParameter, StatementTooSlow, WarehouseError."""
-        question = find(name)
-        values = bind(question, given, self._now(), self._zone)
-        watermark = self.watermark()
-        result = self._warehouse.ask(question.sql, values, self._timeout_s)
-        if len(result.rows) > _MOST_ROWS:
-            raise BadParameter(f"{name}: {len(result.rows)} rows are too many; ask for a shorter span, or for Arrow")
-        return _encode(question, given, values, result, watermark)
-
-    def answer_arrow(self, name: str, given: dict[str, str]) -> bytes:
-        """The answer as an Arrow stream; watermark, note and SQL are in the schema's metadata."""
-        question = find(name)
-        values = bind(question, given, self._now(), self._zone)
-        watermark = self.watermark()
-        table = self._warehouse.ask_arrow(question.sql, values, self._timeout_s)
-        table = table.replace_schema_metadata(
-            {
-                "question": name,
-                "origin_note": question.note,
-                "sql": question.sql,
-                "watermark": msgspec.json.encode(watermark_view(watermark)),
-            }
-        )
-        sink = BytesIO()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        return sink.getvalue()
-
-
-def watermark_view(watermark: Watermark) -> WatermarkView:
-    """How far the answer reaches, as it is told."""
-    return WatermarkView(
-        at=watermark.at,
-        positions={t: {str(n): p for n, p in of.items()} for t, of in watermark.positions.items()},
-        halted=watermark.halted,
-        trouble=watermark.trouble,
-    )
-
-
-def _encode(
-    question: Question, given: dict[str, str], values: dict[str, object], result: Result, watermark: Watermark
-) -> bytes:
-    columns = [
-        ColumnView(name=name, type=kind.lower(), unit=question.units.get(name, "")) for name, kind in result.columns
-    ]
-    answer = AnswerView(
-        question=question.name,
-        parameters={n: _utc(v) for n, v in values.items() if n in {p.name for p in question.parameters}},
-        columns=columns,
-        rows=_rows(result),
-        watermark=watermark_view(watermark),
-        sql=question.sql,
-        origin_note=question.note,
-    )
-    return msgspec.json.encode(answer)
-
-
-def _rows(result: Result) -> list[dict[str, Any]]:
-    readers = [(name, _READERS.get(kind)) for name, kind in result.columns]
-    return [
-        {
-            name: reader(value) if reader is not None and value is not None else value
-            for (name, reader), value in zip(readers, row, strict=True)
-        }
-        for row in result.rows
-    ]
-
-
-def _utc(value: object) -> object:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "TIMESTAMP": _utc,
-    "JSON": lambda text: msgspec.Raw(text.encode()),
-}
 
 
 def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
@@ -208,13 +74,19 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
 
     @get("/analytics/v1/questions/{question_name:str}", responses=_ANSWERS)
     async def ask(request: AnyRequest, question_name: FromPath[str]) -> Response[bytes]:
-        """One question's answer; its parameters are in the query."""
+        """One question's answer, a page of it; its parameters are in the query.
+
+        With them, where a question has no such parameter of its own: `limit`, at most so many rows a page (10,000, at
+        most 50,000), and for the rows after those the page's `next` as `cursor`, while the answer is kept: 410 after.
+        """
         principal(request)
-        given = _given(request)
         arrow = ARROW in request.headers.get("accept", "")
-        work = desk.answer_arrow if arrow else desk.answer
-        body = await asyncio.get_running_loop().run_in_executor(desk.threads, work, question_name, given)
-        return Response(body, media_type=ARROW if arrow else "application/json")
+        asked = desk.asked(question_name, _given(request), arrow)
+        headers = {"etag": asked.etag, "cache-control": "private, no-cache", "vary": "Accept"}
+        if asked.etag in request.headers.get("if-none-match", "").replace("W/", "").split(", "):
+            return Response(b"", status_code=304, headers=headers)
+        body = await desk.answer(asked)
+        return Response(body, media_type=ARROW if arrow else "application/json", headers=headers)
 
     @get("/livez", sync_to_thread=False, include_in_schema=False)
     def live() -> str:
@@ -255,10 +127,10 @@ def _describe(question: Question) -> QuestionView:
         name=question.name,
         grain=question.grain,
         parameters=[
-            ParameterView(name=p.name, kind=p.kind, required=p.required, default=p.says) for p in question.parameters
+            ParameterView(name=p.name, kind=p.kind, required=p.required, default=p.says) for p in question.takes
         ],
         units=dict(question.units),
-        origin_note=question.note,
+        origin_note=question.told,
     )
 
 

@@ -60,6 +60,7 @@ def rebuild(
         if known:
             warehouse.write("delete from delay_buckets")
             warehouse.write(statement("carrying/delays"))
+            _carry_late(warehouse)
         found = _compared(warehouse) if known else []
         records = int(warehouse.write("select coalesce(sum(records), 0) from partition_positions")[0][0])
         if known:
@@ -101,6 +102,13 @@ def raw_rows_from_before(warehouse: Warehouse, known: bool) -> str:
     files = f"read_parquet('{_quoted(archive)}/*/*.parquet', hive_partitioning = false)"
     once = "qualify row_number() over (partition by topic, partition, position) = 1"
     return f"(select * from {files} {once})"  # noqa: S608 (a folder of the home)
+
+
+def _carry_late(warehouse: Warehouse) -> None:
+    warehouse.write("delete from late_events")
+    there = "select 1 from duckdb_tables() where database_name = 'old' and table_name = 'late_events'"
+    if warehouse.write(there):  # an older version did not count them
+        warehouse.write(statement("carrying/late"))
 
 
 def _quoted(path: Path) -> str:

@@ -26,7 +26,8 @@ class Scrubbing:
     """Watches for CustomerErased among what was ingested. `run` belongs to one thread.
 
     `positions` tells how far the topic of customers was ingested, by partition. Nothing is kept of its own: what
-    was answered is found among the ingested answers, and an answer given twice has the same id.
+    was answered is found among the ingested answers, and an answer given twice has the same id. `forget` drops what
+    is kept elsewhere of what the warehouse said before; it is called before an erasure is answered.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Scrubbing:
         events: EventLog,
         positions: Callable[[], Mapping[int, int]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
         self._warehouse = warehouse
         self._events = events
         self._positions = positions
         self._now = now
+        self._forget = forget
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -71,6 +74,8 @@ class Scrubbing:
             "source": SOURCE,
         }
         found = self._warehouse.ask(statement("scrubbing/unanswered"), answered, _TIMEOUT_S).rows
+        if found:
+            self._forget()
         for person, erasure_id, cause in found:
             self._answer(person, erasure_id, cause)
         return len(found)

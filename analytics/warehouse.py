@@ -61,7 +61,10 @@ class Feed:
 
 
 class Warehouse:
-    """One read-write database. `write`, `transaction` and feeds belong to one thread; `ask` is for any."""
+    """One read-write database. `write`, `transaction` and feeds belong to one thread; `ask` is for any.
+
+    `changes` grows with whatever may change an answer while the positions read stay the same.
+    """
 
     def __init__(self, path: Path, reach: Sequence[Path] = ()) -> None:
         """Open or make the file. Raises WarehouseError when another process has it or it cannot be read.
@@ -72,15 +75,16 @@ class Warehouse:
         self.backup = path.parent / "backup"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.name = path.stem
+        self._readers = threading.local()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._lock = threading.Lock()
+        self.changes = 0
         try:
             self._writer = duckdb.connect(str(path), config=_LIMITS)
             self._lock_down([self.archive, self.backup, *reach])
             self._prepare()
         except duckdb.Error as error:
             raise WarehouseError(f"cannot open the warehouse {path}: {_first_line(error)}") from error
-        self._readers = threading.local()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
-        self._lock = threading.Lock()
 
     def within(self, database: str, sql: str) -> Result:
         """Run one reading statement on `database`: this one by its name, or an attached one. Raises WarehouseError."""
@@ -119,6 +123,7 @@ class Warehouse:
             done = True
         finally:
             self.write("commit" if done else "rollback")
+            self._changed()
 
     def ask(self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0) -> Result:
         """Run one reading statement on the calling thread's own connection.
@@ -129,6 +134,15 @@ class Warehouse:
             cursor.execute(sql, dict(parameters))
             columns = [(str(column[0]), str(column[1])) for column in cursor.description or []]
             return Result(columns=columns, rows=cursor.fetchall())
+
+    @contextmanager
+    def asking(
+        self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0
+    ) -> Iterator[tuple[list[tuple[str, str]], Callable[[int], list[tuple[Any, ...]]]]]:
+        """Like ask, in parts: the columns, and what fetches at most so many more rows."""
+        with self._running(timeout_s) as cursor:
+            cursor.execute(sql, dict(parameters))
+            yield [(str(column[0]), str(column[1])) for column in cursor.description or []], cursor.fetchmany
 
     def ask_arrow(self, sql: str, parameters: Mapping[str, object], timeout_s: float = 10.0) -> pa.Table:
         """Like ask, as an Arrow table."""
@@ -165,6 +179,11 @@ class Warehouse:
             done = True
         finally:
             self.tend("commit" if done else "rollback", {})
+            self._changed()
+
+    def _changed(self) -> None:
+        with self._lock:
+            self.changes += 1
 
     @contextmanager
     def _running(self, timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -231,6 +250,7 @@ class Warehouse:
 
     def _prepare(self) -> None:
         self._writer.execute(statement("schema"))
+        self._writer.execute(statement("quality"))
         with self.transaction():
             self._writer.execute(view_of_all(self.archive, self._archived()))
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):

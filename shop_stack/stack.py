@@ -41,11 +41,21 @@ class ServiceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds of the checkout's clocks."""
+    """Seconds of the checkout's clocks, and its objective: the share of accepted orders that end within `completion_s`.
+
+    Without `completion_s` that is a deadline of a step and the delivery, twice.
+    """
 
     step_deadline_s: float = 20.0
     reservation_s: float = 120.0
     delivery_seconds: float = 30.0
+    completion_s: float | None = None
+    completion_share: float = 0.99
+
+    @property
+    def within_s(self) -> float:
+        """How soon after it was placed an order should have ended."""
+        return self.completion_s or 2 * (self.step_deadline_s + self.delivery_seconds)
 
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +152,8 @@ def _check(stack: Stack, source: Path) -> None:
         raise SettingError(f"{source}: a service is named twice")
     if stack.retention.raw_days < 0 or stack.retention.database_mb < 1:
         raise SettingError(f"{source}: retention: raw_days must be 0 or more, database_mb 1 or more")
+    if not 0 < stack.checkout.completion_share < 1 or stack.checkout.within_s <= 0:
+        raise SettingError(f"{source}: checkout: completion_share must be between 0 and 1, completion_s above 0")
     for spec in stack.services:
         if not 0 <= spec.min_replicas <= spec.max_replicas:
             raise SettingError(f"{source}: services.{spec.name}: min_replicas must be 0 to max_replicas")

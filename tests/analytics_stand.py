@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from analytics.checks import all_checks
 from analytics.ingest import Ingest
 from analytics.questions import bind, find
-from analytics.statements import names, statement
 from analytics.warehouse import Warehouse
 from shop_stack.envelope import Envelope, encode
 from shop_stack.eventlog.embedded import EmbeddedLog
@@ -48,8 +48,8 @@ class Stand:
 
     def check(self) -> None:
         """Every check returns nothing."""
-        for name in names("checks"):
-            assert self.warehouse.ask(statement(f"checks/{name}"), {}).rows == [], name
+        for check in all_checks():
+            assert self.warehouse.ask(check.sql, check.bound(self.now)).rows == [], check.name
 
     def close(self) -> None:
         self.warehouse.close()

@@ -11,8 +11,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from analytics.asked import Limits
+from analytics.desk import Desk, watermark_view
 from analytics.queries import Queries
-from analytics.questions_api import Desk, make_app, watermark_view
+from analytics.questions_api import make_app
 from shop_stack.access import Verifier, prepare_keys, read_token
 from shop_stack.events import OrderCompleted, ProductAdded, ProductViewed
 from shop_stack.settings import Home

@@ -176,6 +176,22 @@ class IncidentResolved(Event, frozen=True, kw_only=True):
     incident_id: str
 
 
+class CheckJudged(Event, frozen=True, kw_only=True):
+    """Analytics has checked its books: `found` rows of what `says` describes, and there should be none.
+
+    Said when it passes or fails for the first time, when that changes, and every hour. `example` is the first row in
+    words.
+    """
+
+    type = "ops.check.judged.v1"
+    topic = INCIDENTS
+    check: str
+    says: str
+    passed: bool
+    found: int
+    example: str
+
+
 class Point(msgspec.Struct, frozen=True):
     """One step of a forecast: its time, its mean, and the 80% and 95% bands."""
 

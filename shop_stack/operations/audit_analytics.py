@@ -18,6 +18,7 @@ NAMES = ("analytics_equals_log", "analytics_equals_orders")
 _TIMEOUT_S = 15.0
 _PATIENCE_S = 3.0
 _LOOK_S = 0.1
+_PAGE_ROWS = "50000"
 _EVER, _LATER = moment(0), timedelta(microseconds=1)
 
 
@@ -100,6 +101,7 @@ class _Mark(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct):
     rows: list[dict[str, Any]]
     watermark: _Mark = _Mark()
+    next: str | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -133,16 +135,23 @@ class Questions:
         return {row.order_id: row for row in self._states(since, until)}
 
     def _states(self, since: datetime, until: datetime) -> Iterator[StateRow]:
-        """A span with more rows than an answer may have is asked for in halves."""
+        """A span with more rows than an answer may have, or than is kept while it is read, is asked for in halves."""
         try:
-            answer = self._ask("order_states", since=since.isoformat(), until=until.isoformat())
+            rows = list(self._pages("order_states", since=since.isoformat(), until=until.isoformat()))
         except _TooMuch:
             middle = since + (until - since) / 2
             yield from self._states(since, middle)
             yield from self._states(middle, until)
             return
-        for row in answer.rows:
+        for row in rows:
             yield StateRow(row["order_id"], row["state"], row["total_minor"])
+
+    def _pages(self, name: str, **given: str) -> Iterator[dict[str, Any]]:
+        answer = self._ask(name, **given, limit=_PAGE_ROWS)
+        yield from answer.rows
+        while answer.next is not None:
+            answer = self._ask(name, **given, limit=_PAGE_ROWS, cursor=answer.next)
+            yield from answer.rows
 
     def _ask(self, name: str, **given: str) -> _Answer:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
@@ -151,7 +160,7 @@ class Questions:
             connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
             response = connection.getresponse()
             body = response.read()
-            if response.status == 400 and b"too many" in body:
+            if response.status == 410 or (response.status == 400 and b"too many" in body):
                 raise _TooMuch("too many rows")
             if response.status != 200:
                 raise AnalyticsSilent(f"analytics answers {response.status} to {name}: see its log")

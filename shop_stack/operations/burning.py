@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shop_stack.operations import changes
+from shop_stack.operations.completions import Completions
 from shop_stack.operations.envoy_statistics import Bin
 from shop_stack.operations.history import History, Moment
 from shop_stack.operations.incidents import Trouble
 from shop_stack.operations.model import ObjectiveView
 from shop_stack.operations.objectives import (
+    CHECKOUT,
     LONGEST,
     RULES,
     Minute,
@@ -17,6 +19,7 @@ from shop_stack.operations.objectives import (
     budget_left,
     burn_rate,
     burning,
+    completion_of,
     in_words,
     objectives_of,
 )
@@ -34,12 +37,16 @@ class Burning:
     the incident's words for as long as that is open.
     """
 
-    def __init__(self, stack: Stack, history: History, store: Store, look: Look) -> None:
+    def __init__(
+        self, stack: Stack, history: History, store: Store, look: Look, completions: Completions | None = None
+    ) -> None:
         self._stack, self._history, self._store, self._look = stack, history, store, look
+        self._completions = completions
         self._objectives = [one for spec in stack.services for one in objectives_of(spec)]
+        self._objectives.append(completion_of(stack.checkout))
         self._limits = {spec.name: spec.p95_ms for spec in stack.services}
         since = int(datetime.now(UTC).timestamp() // 60) - LONGEST
-        self._minutes = {spec.name: store.minutes(spec.name, since) for spec in stack.services}
+        self._minutes = {name: store.minutes(name, since) for name in {one.service for one in self._objectives}}
         self._counting: dict[str, Minute] = {}
         self._seen: dict[str, float] = {}
         self._troubles = self._still_open()
@@ -54,6 +61,10 @@ class Burning:
                 if moment.at > self._seen.get(name, 0.0):
                     self._seen[name] = moment.at
                     self._counting[name] = _add(self._counting.get(name, Minute(minute, 0, 0, 0)), moment, limit_ms)
+        if self._completions is not None:
+            counted = self._counting.get(CHECKOUT, Minute(minute, 0, 0, 0))
+            orders, broken = self._completions.take()
+            self._counting[CHECKOUT] = Minute(counted.at, counted.requests + orders, counted.failed + broken, 0)
 
     def troubles(self) -> Sequence[Trouble]:
         """The budgets that burn too fast since the last minute that is over."""

@@ -14,8 +14,10 @@ from shop_stack.events import SAMPLES, StackSampled
 from shop_stack.hosting.topology import Topology, read_topology
 from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.operations.actions import utilisation
+from shop_stack.operations.book_checks import BookChecks
 from shop_stack.operations.burning import Burning
 from shop_stack.operations.changes import Changes, events_or_none
+from shop_stack.operations.completions import Completions
 from shop_stack.operations.history import KEPT, History, Moment, from_sample
 from shop_stack.operations.incidents import Incidents
 from shop_stack.operations.journeys import Step, ask_analytics, assemble, is_over, read_log
@@ -115,9 +117,11 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     topology = read_topology(settings.topology, stack)
     store = Store(settings.home.operations_store)
     history, projection = History(), Projection()
-    link = LogLink(partial(_open, settings, stack, topology, history), store, projection)
-    burning = Burning(stack, history, store, partial(_changes, store, link))
-    incidents = Incidents(store, projection, burning.troubles)
+    completions = Completions(stack.checkout.within_s)
+    link = LogLink(partial(_open, settings, stack, topology, history), store, projection, completions)
+    burning = Burning(stack, history, store, partial(_changes, store, link), completions)
+    checks = BookChecks(projection, store)
+    incidents = Incidents(store, projection, lambda: [*burning.troubles(), *checks.troubles()])
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
     dead_letters = DeadLetters(topology, runtime)

@@ -14,7 +14,6 @@ from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.events import SAMPLES, Event
 from shop_stack.operations.backlogs import Backlogs, up_to_date
 from shop_stack.operations.model import GroupLag
-from shop_stack.operations.projection import Projection
 from shop_stack.operations.store import Store
 
 KEPT_SAMPLES = 600
@@ -35,6 +34,13 @@ class KeepsItself(Protocol):
         """Remove records older than their topic keeps them; how many."""
 
 
+class Follower(Protocol):
+    """What reads on wherever operations looks at the log."""
+
+    def follow(self, log: EventLog) -> None:
+        """Read what is new. Raises LogUnavailable."""
+
+
 class LogLink:
     """Owns operations' handle of the log, opened when it answers and opened anew after it failed.
 
@@ -42,10 +48,10 @@ class LogLink:
     `dropped` counts them. Actions and incidents wait in the store's outbox, all of them.
     """
 
-    def __init__(self, opener: Callable[[], EventLog], store: Store, projection: Projection) -> None:
+    def __init__(self, opener: Callable[[], EventLog], store: Store, *followers: Follower) -> None:
         self._opener = opener
         self._store = store
-        self._projection = projection
+        self._followers = followers
         self._log: EventLog | None = None
         self._samples: deque[bytes] = deque(maxlen=KEPT_SAMPLES)
         self._backlogs = Backlogs()
@@ -148,7 +154,8 @@ class LogLink:
         if began < self._lag_due:
             return
         self._backlogs.look(log, time.time())
-        self._projection.follow(log)
+        for follower in self._followers:
+            follower.follow(log)
         ended = time.monotonic()
         if self._backlogs.anything_unread:
             pause_s = min(_LAG_EVERY_S, max(_LAG_HURRY_S, _LAG_HURRY_SHARE * (ended - began)))

@@ -241,13 +241,14 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
 class ObjectiveView(msgspec.Struct, frozen=True, kw_only=True):
     """GET /ops/v1/objectives: a promise of stack.toml, and how it is kept over the three days that are remembered.
 
-    `budget` is the share (0..1) of requests that may break it, `budget_left` the share of the three days' budget that
-    is left (below 0: overspent); known are `minutes` minutes with `requests` requests. `burn_rates` are by window in
-    minutes: 1 spends the budget exactly. `burns`: fast enough for an incident.
+    `service` is "checkout" for the promise about orders, which are its requests then. `budget` is the share (0..1) of
+    requests that may break it, `budget_left` the share of the three days' budget that is left (below 0: overspent);
+    known are `minutes` minutes with `requests` requests. `burn_rates` are by window in minutes: 1 spends the budget
+    exactly. `burns`: fast enough for an incident.
     """
 
     service: str
-    kind: Literal["availability", "latency"]
+    kind: Literal["availability", "latency", "completion"]
     promise: str
     budget: float
     minutes: int

@@ -5,12 +5,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from shop_stack.stack import ServiceSpec
+from shop_stack.stack import Checkout, ServiceSpec
 
-Kind = Literal["availability", "latency"]
+Kind = Literal["availability", "latency", "completion"]
+CHECKOUT = "checkout"  # whose objective is of orders; each minute's `requests` are then orders
 LONGEST = 4320  # minutes: three days
 _SLOW_SHARE = 0.05  # an objective for the p95 is one for 95% of the requests
 _LEAST_BAD = 10
+_BAD: dict[Kind, str] = {
+    "availability": "requests failed",
+    "latency": "requests were too slow",
+    "completion": "orders ended too late, not at all, or were given up",
+}
 
 
 class Minute(NamedTuple):
@@ -23,7 +29,7 @@ class Minute(NamedTuple):
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True):
-    """A promise about a service's requests; `budget` is the share (0..1) of them that may break it."""
+    """A promise of a service's requests, or the checkout's orders; `budget` is the share (0..1) that may break it."""
 
     service: str
     kind: Kind
@@ -59,6 +65,13 @@ def objectives_of(spec: ServiceSpec) -> list[Objective]:
         Objective(service=spec.name, kind="latency", budget=_SLOW_SHARE,
                   words=f"{_percent(1 - _SLOW_SHARE)} answered within {spec.p95_ms:.0f} ms"),
     ]  # fmt: skip
+
+
+def completion_of(checkout: Checkout) -> Objective:
+    """That of the checkout as a whole: how many accepted orders have ended in time."""
+    budget = 1 - checkout.completion_share
+    words = f"{_percent(checkout.completion_share)} of orders ended within {checkout.within_s:.0f} s"
+    return Objective(service=CHECKOUT, kind="completion", budget=budget, words=words)
 
 
 def burn_rate(minutes: Sequence[Minute], objective: Objective, now: int, window: int) -> float:
@@ -99,10 +112,10 @@ def budget_left(minutes: Sequence[Minute], objective: Objective, now: int) -> fl
 
 def in_words(objective: Objective, burn: Burn) -> str:
     """How it stands, and what is promised."""
-    bad = "failed" if objective.kind == "availability" else "were too slow"
+    bad = _BAD[objective.kind]
     long, short = burn.long_rate * objective.budget, burn.short_rate * objective.budget
     return (
-        f"{long:.1%} of requests {bad} in {_span(burn.long)}, {short:.1%} in the last {_span(burn.short)}; "
+        f"{long:.1%} of {bad} in {_span(burn.long)}, {short:.1%} in the last {_span(burn.short)}; "
         f"promised: {objective.words}; the error budget burns {burn.long_rate:.0f} times as fast as allowed"
     )
 
@@ -118,4 +131,4 @@ def _span(minutes: int) -> str:
 
 
 def _bad(minute: Minute, objective: Objective) -> float:
-    return minute.failed if objective.kind == "availability" else minute.slow
+    return minute.slow if objective.kind == "latency" else minute.failed

@@ -8,6 +8,7 @@ from shop_stack.eventlog.interface import EventLog
 from shop_stack.events import (
     INCIDENTS,
     MODELS,
+    CheckJudged,
     Event,
     ForecastMade,
     IncidentOpened,
@@ -22,14 +23,16 @@ _SERIES = "requests:"
 
 
 class Projection:
-    """The newest forecast and advice of each service, and incidents that others opened. Thread-safe for reading.
+    """The newest forecast and advice of each service, verdict of each check, and incidents that others opened.
 
-    It starts 500 records before the end: forecasts of the coming hour and advice older than that are stale anyway.
+    It starts 500 records before the end: forecasts of the coming hour and advice older than that are stale anyway,
+    and checks are judged anew every hour. Thread-safe for reading.
     """
 
     def __init__(self) -> None:
         self._forecasts: dict[str, ForecastMade] = {}
         self._advice: dict[str, Advice] = {}
+        self._checks: dict[str, CheckJudged] = {}
         self._positions: dict[tuple[str, int], int] = {}
         self._incidents: list[Envelope[Event]] = []
         self._lock = threading.Lock()
@@ -43,6 +46,11 @@ class Projection:
         """The newest advice for the service."""
         with self._lock:
             return self._advice.get(service)
+
+    def checks(self) -> list[CheckJudged]:
+        """The newest verdict of each check of analytics' books."""
+        with self._lock:
+            return list(self._checks.values())
 
     def take_incidents(self) -> list[Envelope[Event]]:
         """Incidents that others opened or resolved since the last call, in order."""
@@ -83,5 +91,7 @@ class Projection:
                 self._forecasts[event.series.removeprefix(_SERIES)] = event
             elif isinstance(event, ReplicasAdvised):
                 self._advice[event.service] = Advice(event.replicas, event.because, envelope.time)
+            elif isinstance(event, CheckJudged):
+                self._checks[event.check] = event
             elif isinstance(event, IncidentOpened | IncidentResolved) and envelope.source != SOURCE:
                 self._incidents.append(envelope)

@@ -10,9 +10,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from analytics.desk import Desk
 from analytics.ingest import Watermark
 from analytics.questions import QUESTIONS
-from analytics.questions_api import ARROW, Desk, make_app
+from analytics.questions_api import ARROW, make_app
 from analytics.statements import names, statement
 from analytics.warehouse import StatementTooSlow, WarehouseError
 from shop_stack.access import Verifier, prepare_keys, read_token
@@ -43,6 +44,9 @@ COLUMNS = {
     "freshness": "topic partition position event_time",
     "order_states": "order_id state total_minor placed_at",
     "records_counted": "topic partition position records repeats",
+    "data_quality": "topic records rejected reject_reasons repeats late unknown_types new_versions newest_event_at "
+    "freshness_s",
+    "checks": "name says state ran_at passed_at found example cpu_ms",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
 Asked = tuple[Stand, TestClient[Litestar], Home]

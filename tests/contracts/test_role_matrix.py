@@ -10,7 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from analytics.questions_api import Desk, make_app
+from analytics.desk import Desk
+from analytics.questions_api import make_app
 from shop_stack.access import Signer, Verifier, prepare_keys
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import Context

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from analytics.questions_api import Desk, make_app
+from analytics.desk import Desk
+from analytics.questions_api import make_app
 from shop_stack.access import Signer, Verifier
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import EventLog

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import uvicorn
 
-from analytics import questions, questions_api
+from analytics import desk, questions
 from analytics.ingest import Ingest
-from analytics.questions_api import Desk, make_app
+from analytics.questions_api import make_app
 from analytics.warehouse import Warehouse
 from console.rows.invariants import MEANINGS
 from shop_stack.__main__ import main
@@ -26,7 +26,7 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.events import Event, IncidentOpened, IncidentResolved
 from shop_stack.hosting.topology import read_topology
 from shop_stack.moments import micros
-from shop_stack.operations import audit_run
+from shop_stack.operations import audit_analytics, audit_run
 from shop_stack.operations.audit import Invariant, Report
 from shop_stack.operations.audit_home import audit_home, desired_of, shop_of
 from shop_stack.operations.audit_log import LogThroughInterface
@@ -224,8 +224,8 @@ def answering(home: Home) -> Iterator[int]:
         ingest = Ingest(log, warehouse)
         while ingest.step():
             pass
-        desk = Desk(warehouse, lambda: ingest.watermark, ZoneInfo("Europe/London"))
-        app = make_app(desk, lambda: Verifier(home, "operators"))
+        app_desk = desk.Desk(warehouse, lambda: ingest.watermark, ZoneInfo("Europe/London"))
+        app = make_app(app_desk, lambda: Verifier(home, "operators"))
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
@@ -244,7 +244,10 @@ def test_analytics_is_held_to_log_and_orders_both_ways(home: Home, monkeypatch: 
         assert {found[name].status for name in OF_ANALYTICS} == {"ok"}
         assert found["analytics_equals_orders"].rows_checked == ORDERS
         assert found["analytics_equals_log"].rows_checked == audited(home, ports=ports).records
-        monkeypatch.setattr(questions_api, "_MOST_ROWS", ORDERS // 3)
+        monkeypatch.setattr(audit_analytics, "_PAGE_ROWS", "30")
+        in_pages = named(audited(home, ports=ports))["analytics_equals_orders"]
+        assert (in_pages.status, in_pages.rows_checked) == ("ok", ORDERS)
+        monkeypatch.setattr(desk, "MOST_BYTES", 60 * ORDERS)
         in_parts = named(audited(home, ports=ports))["analytics_equals_orders"]
         assert (in_parts.status, in_parts.rows_checked) == ("ok", ORDERS)
         stuck(home)

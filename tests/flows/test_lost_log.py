@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from analytics.checks import all_checks
 from analytics.ingest import Ingest
-from analytics.statements import names as statement_names
-from analytics.statements import statement
 from analytics.warehouse import Warehouse
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import Record
@@ -81,8 +80,8 @@ def ingest(home: Home) -> None:
             place = (record.topic, record.partition, record.position)
             assert by_place[place] == event_id(record) or b"record-lost" in record.value
         assert {row[3] for row in kept} >= outbox_ids(home)
-        for name in statement_names("checks"):
-            assert warehouse.ask(statement(f"checks/{name}"), {}).rows == [], name
+        for check in all_checks():
+            assert warehouse.ask(check.sql, check.bound(datetime.now(UTC))).rows == [], check.name
 
 
 def tear_topics(home: Home, older: Path) -> None:

@@ -15,10 +15,11 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+from analytics.checks import all_checks
 from analytics.rebuilding import rebuild
-from analytics.statements import names, statement
 from analytics.warehouse import Warehouse
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.settings import Home, Settings, to_environment
@@ -86,7 +87,7 @@ def judged(folder: Path, log: EmbeddedLog) -> dict[str, object]:
     with closing(Warehouse(path)) as warehouse:
         answer["archived"] = warehouse.write("select coalesce(sum(records), 0)::bigint from archived_files")[0][0]
         answer["repeats"] = warehouse.write("select count(*) from every_event where repeat")[0][0]
-        answer["checks"] = [name for name in names("checks") if warehouse.write(statement(f"checks/{name}"))]
+        answer["checks"] = [c.name for c in all_checks() if warehouse.write(c.sql, c.bound(datetime.now(UTC)))]
     done = rebuild(path, log)
     return answer | {"rebuild": "equals" if done.swapped else done.differences, "rebuilt_records": done.records}
 

@@ -1,19 +1,22 @@
 """Burn rates on made-up histories: which rule of the SRE workbook is met, when, and when it ends."""
 
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
+from shop_stack.errors import SettingError
 from shop_stack.operations.objectives import (
     Minute,
     Objective,
     budget_left,
     burn_rate,
     burning,
+    completion_of,
     in_words,
     objectives_of,
 )
-from shop_stack.stack import ServiceSpec
+from shop_stack.stack import Checkout, ServiceSpec, read_stack
 
 pytestmark = pytest.mark.pure
 AVAILABLE = Objective(service="orders", kind="availability", budget=0.01, words="0.99 answered")
@@ -81,3 +84,26 @@ def test_objectives_are_those_of_the_stack_in_words() -> None:
         "80.0% of requests were too slow in 1 h, 80.0% in the last 5 min; promised: 95% answered within 250 ms; "
         "the error budget burns 16 times as fast as allowed"
     )
+
+
+def test_the_checkouts_objective_is_of_orders_by_the_same_rules() -> None:
+    objective = completion_of(Checkout(completion_s=60, completion_share=0.99))
+    assert (objective.service, objective.kind, objective.words) == (
+        "checkout", "completion", "99% of orders ended within 60 s")  # fmt: skip
+    late = [Minute(at, 100, 60, 0) for at in range(1, 61)]
+    burn = burning(late, objective, 60)
+    assert burn is not None
+    assert in_words(objective, burn).startswith(
+        "60.0% of orders ended too late, not at all, or were given up in 1 h, 60.0% in the last 5 min; promised: 99%"
+    )
+    assert burning([Minute(at, 100, 0, 100) for at in range(1, 61)], objective, 60) is None
+    assert completion_of(read_stack().checkout).budget == pytest.approx(0.01)
+    assert Checkout(step_deadline_s=20, delivery_seconds=30).within_s == 100
+
+
+@pytest.mark.parametrize("wrong", ["completion_share = 1.0", "completion_share = 0.0", "completion_s = -1"])
+def test_a_promise_that_cannot_be_kept_or_broken_is_refused(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(f'name = "x"\ncurrency = "GBP"\ntime_zone = "UTC"\nservices = []\n[checkout]\n{wrong}\n')
+    with pytest.raises(SettingError, match="checkout: completion_share must be"):
+        read_stack(path)

@@ -1,3 +1,3 @@
 -- one row per log that rows came from besides the one this warehouse belongs to
 select distinct log_id from every_event
-where log_id not in (select log_id from log_identity)
+where time >= $since and time < $until and log_id not in (select log_id from log_identity)

@@ -5,5 +5,6 @@ select
     max(minute) as last,
     sum(events)::bigint as events
 from topic_minutes
+where minute < $as_of
 group by origin
 order by origin

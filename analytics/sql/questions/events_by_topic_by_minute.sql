@@ -3,7 +3,7 @@ select
     minute,
     topic,
     sum(events)::bigint as events,
-    minute < date_trunc('minute', $now) as complete
+    minute < $minute as complete
 from topic_minutes
 where minute >= $since and minute < $until
 group by minute, topic

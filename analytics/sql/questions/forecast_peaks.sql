@@ -2,7 +2,7 @@
 with
 latest as (
     select * from forecasts_made
-    where series like 'requests:%'
+    where series like 'requests:%' and published_at < $as_of
     qualify row_number() over (partition by series order by made_at desc, forecast_id desc) = 1
 )
 select

@@ -2,7 +2,7 @@
 with
 latest as (
     select * from forecasts_made
-    where $series is null or series = $series
+    where ($series is null or series = $series) and published_at < $as_of
     qualify row_number() over (partition by series, origin order by made_at desc, forecast_id desc) = 1
 )
 select

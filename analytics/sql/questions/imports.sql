@@ -14,7 +14,7 @@ from (
         time,
         from_json(data, '{"file_hash":"VARCHAR","lines_read":"BIGINT","lines_imported":"BIGINT","reasons":"JSON","net_sales_minor":"BIGINT","reason_money_minor":"JSON","rounding_minor":"BIGINT","first":"VARCHAR","last":"VARCHAR"}') as e
     from every_event
-    where type = 'shop.history.imported.v1' and not repeat
+    where type = 'shop.history.imported.v1' and not repeat and time < $as_of
 )
 qualify row_number() over (partition by e.file_hash order by time desc) = 1
 order by time

@@ -13,5 +13,5 @@ from (
     union all
     select * from every_event where subject = $order_id and correlation_id is distinct from $order_id
 )
-where not repeat
+where not repeat and time < $as_of
 order by time, source, sequence

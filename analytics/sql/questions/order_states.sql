@@ -5,6 +5,6 @@ select
     o.total_minor,
     o.placed_at
 from orders_placed as o
-left join order_ends as e on o.order_id = e.order_id
+left join (select order_id, state from order_ends where ended_at < $as_of) as e on o.order_id = e.order_id
 where o.placed_at >= $since and o.placed_at < $until
 order by o.placed_at, o.order_id

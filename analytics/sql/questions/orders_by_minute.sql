@@ -8,7 +8,7 @@ from orders_placed as o
 left join (
     select order_id, arg_min(state, ended_at) as state
     from order_ends
-    where ended_at >= $since
+    where ended_at >= $since and ended_at < $as_of
     group by order_id
 ) as e on o.order_id = e.order_id
 where o.placed_at >= $since and o.placed_at < $until

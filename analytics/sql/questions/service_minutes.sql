@@ -9,7 +9,7 @@ select
     arg_max(ready, ready_at) as ready,
     max(lag) as lag,
     sum(cpu_seconds) / nullif(sum(seconds) filter (where cpu_seconds is not null), 0) as cpu_cores,
-    minute < date_trunc('minute', $now) as complete
+    minute < $minute as complete
 from service_parts
 where minute >= $since and minute < $until and ($service is null or service = $service)
 group by minute, service, origin

@@ -3,7 +3,7 @@ with
 lines as (
     select l.*
     from order_lines as l
-    left join (select order_id from order_ends where ended_at >= $since and state <> 'completed') as e
+    left join (select order_id from order_ends where ended_at >= $since and ended_at < $as_of and state <> 'completed') as e
         on l.order_id = e.order_id
     where l.placed_at >= $since and l.placed_at < $until and e.order_id is null
 ),
@@ -23,7 +23,7 @@ select
     l.origin
 from lines as l
 inner join chosen as c on l.origin = c.origin
-left join (select product_id, arg_max(name, added_at) as name from products group by product_id) as p
+left join (select product_id, arg_max(name, added_at) as name from products where added_at < $as_of group by product_id) as p
     on l.product_id = p.product_id
 group by l.product_id, l.origin
 order by units desc, l.product_id

@@ -2,8 +2,9 @@
 with
 own as (
     select timezone($zone, timezone('UTC', max(minute)))::date as day from sales_minutes
-    where origin = 'imported' and minute < $at and not exists (select 1 from sales_minutes where origin <> 'imported')
-        and not exists (select 1 from behaviour) and not exists (select 1 from past_sessions)
+    where origin = 'imported' and minute < $at
+        and not exists (select 1 from sales_minutes where origin <> 'imported' and minute < $at)
+        and not exists (from behaviour where minute < $at) and not exists (from past_sessions where minute < $at)
 ),
 midnights as (select day, [timezone('UTC', timezone($zone, (day + d)::timestamp)) for d in [0, 1, -7, -6]] as edges from own),
 last_day as (select day, edges from midnights where edges[1] < $day_start),
@@ -14,7 +15,8 @@ spans as (
 ),
 sales as (
     select span, origin, sum(orders)::double as orders, sum(revenue_minor)::double as revenue
-    from sales_minutes, spans
+    from (from sales_minutes union all select date_trunc('minute', o.placed_at), 'live', 1, o.total_minor from order_ends as e
+        inner join orders_placed as o using (order_id) where e.ended_at >= $as_of and e.state <> 'completed'), spans
     where minute >= (select min(since) from spans) and minute < $at and minute >= since and minute < until
     group by all
 ),
@@ -26,7 +28,7 @@ visits as (
     select b.span, 'live' as origin, count(distinct b.session)::double as sessions,
         count(distinct b.session) filter (where o.cart is not null)::double as ordering
     from behaving as b
-    left join (select distinct cart from orders_placed where placed_at >= $week_day_start) as o on b.cart = o.cart
+    left join (select distinct cart from orders_placed where placed_at >= $week_day_start and placed_at < $at) as o on b.cart = o.cart
     group by all
     union all
     select span, p.origin, sum(p.sessions), any_value(sales.orders)

@@ -11,9 +11,10 @@ select
     e.status,
     e.note,
     e.backtest_mase,
+    time as published_at,
     e.points
 from (
-    select from_json(data, '{"forecast_id":"VARCHAR","series":"VARCHAR","unit":"VARCHAR","origin":"VARCHAR","made_at":"VARCHAR","history_end":"VARCHAR","step_s":"BIGINT","model":"VARCHAR","status":"VARCHAR","note":"VARCHAR","backtest_mase":"DOUBLE","points":[{"at":"VARCHAR","mean":"DOUBLE","low80":"DOUBLE","high80":"DOUBLE","low95":"DOUBLE","high95":"DOUBLE"}]}') as e
+    select time, from_json(data, '{"forecast_id":"VARCHAR","series":"VARCHAR","unit":"VARCHAR","origin":"VARCHAR","made_at":"VARCHAR","history_end":"VARCHAR","step_s":"BIGINT","model":"VARCHAR","status":"VARCHAR","note":"VARCHAR","backtest_mase":"DOUBLE","points":[{"at":"VARCHAR","mean":"DOUBLE","low80":"DOUBLE","high80":"DOUBLE","low95":"DOUBLE","high95":"DOUBLE"}]}') as e
     from fresh_events
     where type = 'shop.models.forecast-made.v1'
 )
