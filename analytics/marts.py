@@ -22,6 +22,7 @@ MARTS = (
     "products",
     "forecasts_made",
     "forecast_points",
+    "payment_minutes",
 )
 STAGING = (
     "stg_orders_placed",
@@ -34,6 +35,7 @@ STAGING = (
     "stg_behaviour",
     "stg_products",
     "stg_forecasts",
+    "stg_payments",
 )
 WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")

@@ -153,6 +153,24 @@ QUESTIONS: dict[str, Question] = {
             {"position": "the next position to read", "records": "records", "repeats": "records"},
             "The auditor holds them to the log.",
         ),
+        Question(
+            "payments_by_minute",
+            _SPAN,
+            {
+                **dict.fromkeys(
+                    ("authorised", "declined", "suspected_fraud", "captured", "voided", "refunded"), "payments"
+                ),
+                **dict.fromkeys(("authorised_minor", "captured_minor", "refunded_minor", "net_minor"), "minor"),
+                "share_declined": "share",
+            },
+            "Live only, by the time of each outcome. The share is of the payments authorised or declined then.",
+        ),
+        Question(
+            "declines_by_reason",
+            _SPAN,
+            {"declined": "payments", "share": "share", "share_of_declined": "share"},
+            "Live only. `share` is of all payments that were authorised or declined; suspected_fraud is a reason.",
+        ),
     )
 }
 

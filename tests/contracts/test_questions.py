@@ -43,6 +43,9 @@ COLUMNS = {
     "freshness": "topic partition position event_time",
     "order_states": "order_id state total_minor placed_at",
     "records_counted": "topic partition position records repeats",
+    "payments_by_minute": "minute authorised declined suspected_fraud captured voided refunded "
+    "authorised_minor captured_minor refunded_minor net_minor share_declined complete",
+    "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
 Asked = tuple[Stand, TestClient[Litestar], Home]
