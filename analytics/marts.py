@@ -23,6 +23,8 @@ MARTS = (
     "forecasts_made",
     "forecast_points",
     "payment_minutes",
+    "stock_levels",
+    "units_hours",
 )
 STAGING = (
     "stg_orders_placed",
@@ -36,8 +38,9 @@ STAGING = (
     "stg_products",
     "stg_forecasts",
     "stg_payments",
+    "stg_stock_levels",
 )
-WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
+WHOLE = ("partition_positions", "stock_levels")  # compacted as a whole, not only their last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")

@@ -171,6 +171,17 @@ QUESTIONS: dict[str, Question] = {
             {"declined": "payments", "share": "share", "share_of_declined": "share"},
             "Live only. `share` is of all payments that were authorised or declined; suspected_fraud is a reason.",
         ),
+        Question(
+            "stock_cover",
+            (Parameter("product_id", "text", "all"),),
+            {
+                **dict.fromkeys(("available", "reserved", "sold"), "units"),
+                **dict.fromkeys(("sold_per_day_7", "sold_per_day_28"), "units/day"),
+                "days_of_cover": "days",
+            },
+            "Units of orders not rejected or cancelled, past ones of the same products too. `said` tells the rate of "
+            "the days; without any sale there are none.",
+        ),
     )
 }
 

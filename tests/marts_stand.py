@@ -19,10 +19,25 @@ Sent = tuple[str, Record]
 _BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
 
 
-def sent(event: Event, at: datetime = NOW, source: str = "/tests", cause: str | None = None) -> Sent:
-    """An event as it was published, by whom and led to by what."""
+def sent(
+    event: Event,
+    at: datetime = NOW,
+    source: str = "/tests",
+    cause: str | None = None,
+    sequence: int | None = None,
+    identifier: str | None = None,
+) -> Sent:
+    """An event as it was published, by whom and led to by what; its first field is its subject."""
     subject = str(getattr(event, event.__struct_fields__[0]))
-    envelope = Envelope(id=uuid7(at), source=source, subject=subject, time=at, causationid=cause, data=event)
+    envelope = Envelope(
+        id=identifier or uuid7(at),
+        source=source,
+        subject=subject,
+        time=at,
+        causationid=cause,
+        sequence=sequence,
+        data=event,
+    )
     return event.topic.name, Record(key=subject, value=encode(envelope))
 
 
@@ -44,19 +59,22 @@ def lived(made: Stand, asked: Asked, new: Sequence[str] = MARTS) -> Stand:
     return made
 
 
-def told(folder: Path, sent: Sequence[Sent], asked: Asked, now: datetime = NOW) -> Answers:
+def told(folder: Path, came: Sequence[Sent], asked: Asked, now: datetime = NOW) -> Answers:
     """What the questions say after all this was sent: the same for all at once, each alone, and each alone backwards.
 
-    Each is sent twice, and each time the second one is a repeat.
+    Backwards by subject: what the log promises, and no more, is the order within one. Each event is sent twice, and
+    the second one is a repeat.
     """
     whole = Stand(folder / "whole")
-    for topic, record in [*sent, *sent]:
+    for topic, record in [*came, *came]:
         whole.log.append(topic, [record])
     whole.catch_up()
     whole.now = now
     said = answers(whole, asked)
     lived(whole, asked).close()
-    for name, order in (("one by one", list(sent)), ("backwards", list(reversed(sent)))):
+    subjects = reversed(dict.fromkeys(record.key for _, record in came))
+    backwards = [one for subject in subjects for one in came if one[1].key == subject]
+    for name, order in (("one by one", list(came)), ("backwards", backwards)):
         made = Stand(folder / name)
         made.now = now
         for topic, record in order:

@@ -45,6 +45,8 @@ COLUMNS = {
     "records_counted": "topic partition position records repeats",
     "payments_by_minute": "minute authorised declined suspected_fraud captured voided refunded "
     "authorised_minor captured_minor refunded_minor net_minor share_declined complete",
+    "stock_cover": "product_id name available reserved sold sold_per_day_7 sold_per_day_28 days_of_cover said "
+    "changed_at",
     "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
