@@ -25,6 +25,8 @@ MARTS = (
     "payment_minutes",
     "stock_levels",
     "units_hours",
+    "effects_waiting",
+    "event_edges",
 )
 STAGING = (
     "stg_orders_placed",
@@ -39,6 +41,7 @@ STAGING = (
     "stg_forecasts",
     "stg_payments",
     "stg_stock_levels",
+    "stg_effects",
 )
 WHOLE = ("partition_positions", "stock_levels")  # compacted as a whole, not only their last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")

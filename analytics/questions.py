@@ -182,6 +182,13 @@ QUESTIONS: dict[str, Question] = {
             "Units of orders not rejected or cancelled, past ones of the same products too. `said` tells the rate of "
             "the days; without any sale there are none.",
         ),
+        Question(
+            "event_flow",
+            _SPAN,
+            {"events": "events", "median_ms": "ms", "p95_ms": "ms", "retries": "tries", "dead_letters": "events"},
+            "Live only, by the times of what was published in turn, from whole five minutes on; delays exact to 10%. "
+            "Retries are those that the dead letters tell of: tries after the first, all in vain.",
+        ),
     )
 }
 

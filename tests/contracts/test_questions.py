@@ -47,6 +47,7 @@ COLUMNS = {
     "authorised_minor captured_minor refunded_minor net_minor share_declined complete",
     "stock_cover": "product_id name available reserved sold sold_per_day_7 sold_per_day_28 days_of_cover said "
     "changed_at",
+    "event_flow": "source type consumer led_to events median_ms p95_ms retries dead_letters",
     "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
