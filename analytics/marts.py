@@ -27,6 +27,7 @@ MARTS = (
     "units_hours",
     "effects_waiting",
     "event_edges",
+    "replica_minutes",
 )
 STAGING = (
     "stg_orders_placed",

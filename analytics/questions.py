@@ -1,5 +1,6 @@
 """The questions that analytics answers: their parameters, units and notes; each one's SQL is a file of its name."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ from zoneinfo import ZoneInfo
 from analytics.statements import grain, statement
 from shop_stack.errors import ShopfloorError
 
-Kind = Literal["time", "text", "origin", "count"]
+Kind = Literal["time", "text", "origin", "count", "amount"]
 ORIGINS = ("live", "simulated", "imported")
 _DAY = timedelta(days=1)
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _FIRST, _LAST = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
 
 
@@ -189,6 +191,32 @@ QUESTIONS: dict[str, Question] = {
             "Live only, by the times of what was published in turn, from whole five minutes on; delays exact to 10%. "
             "Retries are those that the dead letters tell of: tries after the first, all in vain.",
         ),
+        Question(
+            "replicas",
+            (*_SPAN, Parameter("service", "text", "all")),
+            {
+                **dict.fromkeys(("wanted", "ready", "least_ready", "most_ready", "mean_ready"), "replicas"),
+                "short_seconds": "s",
+            },
+            "Live only. Replicas are those of the process group; short are the seconds with fewer ready than wanted.",
+        ),
+        Question(
+            "cost_by_hour",
+            (
+                *_SPAN,
+                Parameter("replica_hour_minor", "amount", "0, and no cost without either price"),
+                Parameter("cpu_hour_minor", "amount", "0, and no cost without either price"),
+            ),
+            {
+                "replica_hours": "h",
+                "cpu_hours": "h",
+                "cost_minor": "minor",
+                "orders": "orders",
+                "cost_an_order_minor": "minor",
+            },
+            "Live only, of the services' process groups alone. Prices are those asked with: minor units for a ready "
+            "replica an hour and for a core an hour. Orders as in revenue_by_day; the groups' costs an order add up.",
+        ),
     )
 }
 
@@ -221,6 +249,8 @@ def _read(parameter: Parameter, text: str | None) -> object:
         return _time(parameter.name, text)
     if parameter.kind == "count":
         return _count(parameter.name, text)
+    if parameter.kind == "amount":
+        return _amount(parameter.name, text)
     if parameter.kind == "origin" and text not in ORIGINS:
         raise BadParameter(f"{parameter.name}: {text!r} is not one of: {', '.join(ORIGINS)}")
     return text
@@ -237,6 +267,12 @@ def _count(name: str, text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise BadParameter(f"{name}: {text!r} is not a number from 1 to 1000")
     return int(text)
+
+
+def _amount(name: str, text: str) -> float:
+    if not _AMOUNT.fullmatch(text):
+        raise BadParameter(f"{name}: {text!r} is not an amount from 0 to 999999999.999999, such as 12.5")
+    return float(text)
 
 
 def _fill(question: Question, values: dict[str, object], now: datetime, zone: ZoneInfo) -> None:

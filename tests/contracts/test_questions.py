@@ -48,6 +48,8 @@ COLUMNS = {
     "stock_cover": "product_id name available reserved sold sold_per_day_7 sold_per_day_28 days_of_cover said "
     "changed_at",
     "event_flow": "source type consumer led_to events median_ms p95_ms retries dead_letters",
+    "replicas": "minute service group wanted ready least_ready most_ready mean_ready short_seconds complete",
+    "cost_by_hour": "hour group services replica_hours cpu_hours cost_minor orders cost_an_order_minor complete",
     "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
@@ -113,6 +115,8 @@ def test_the_same_answer_comes_as_an_arrow_stream(asked: Asked) -> None:
         ("top_products", {"limit": "9" * 99}, 400, "from 1 to 1000"),
         ("revenue_by_day", {"origin": "guessed"}, 400, "is not one of"),
         ("order_journey", {}, 400, "'order_id' is needed"),
+        ("cost_by_hour", {"cpu_hour_minor": "-1"}, 400, "is not an amount"),
+        ("cost_by_hour", {"replica_hour_minor": "1e9"}, 400, "is not an amount"),
     ],
 )
 def test_a_bad_question_is_refused_as_a_problem(
