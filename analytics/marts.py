@@ -28,6 +28,8 @@ MARTS = (
     "effects_waiting",
     "event_edges",
     "replica_minutes",
+    "incident_steps",
+    "action_steps",
 )
 STAGING = (
     "stg_orders_placed",
@@ -43,6 +45,8 @@ STAGING = (
     "stg_payments",
     "stg_stock_levels",
     "stg_effects",
+    "stg_incident_steps",
+    "stg_action_steps",
 )
 WHOLE = ("partition_positions", "stock_levels")  # compacted as a whole, not only their last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")

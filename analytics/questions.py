@@ -217,6 +217,22 @@ QUESTIONS: dict[str, Question] = {
             "Live only, of the services' process groups alone. Prices are those asked with: minor units for a ready "
             "replica an hour and for a core an hour. Orders as in revenue_by_day; the groups' costs an order add up.",
         ),
+        Question(
+            "incidents",
+            _SPAN,
+            {"seconds": "s"},
+            "Live only. The owner is who acknowledged it last; the seconds of one still open are those until now.",
+        ),
+        Question(
+            "operator_actions",
+            _SPAN,
+            {
+                **dict.fromkeys(("previous", "replicas"), "replicas"),
+                **dict.fromkeys(("expected_utilisation", "utilisation_before", "utilisation_after"), "share"),
+                **dict.fromkeys(("expected_p95_ms", "p95_before_ms", "p95_after_ms"), "ms"),
+            },
+            "Live only. Before and after are up to 60 s each, and the verdict holds them against what was expected.",
+        ),
     )
 }
 

@@ -50,6 +50,10 @@ COLUMNS = {
     "event_flow": "source type consumer led_to events median_ms p95_ms retries dead_letters",
     "replicas": "minute service group wanted ready least_ready most_ready mean_ready short_seconds complete",
     "cost_by_hour": "hour group services replica_hours cpu_hours cost_minor orders cost_an_order_minor complete",
+    "incidents": "incident_id kind service summary subject opened_at acknowledged_at owner resolved_at seconds",
+    "operator_actions": "requested_at action_id kind service group actor reason previous replicas outcome finished_at "
+    "error expected_utilisation expected_p95_ms utilisation_before utilisation_after p95_before_ms p95_after_ms "
+    "verdict because",
     "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}

@@ -26,7 +26,8 @@ from (
             'shop.shipment.dispatched.v1', 'shop.shipment.delivered.v1', 'ops.person.scrubbed.v1',
             'shop.dead-letter.parked.v1', 'shop.dead-letter.replayed.v1', 'ops.action.requested.v1',
             'ops.audit.advanced.v1', 'ops.action.applied.v1', 'ops.action.failed.v1',
-            'ops.action.verdict-reached.v1', 'ops.incident.opened.v1', 'ops.incident.resolved.v1',
+            'ops.action.verdict-reached.v1', 'ops.incident.opened.v1', 'ops.incident.acknowledged.v1',
+            'ops.incident.resolved.v1',
             'shop.models.forecast-made.v1', 'shop.models.replicas-advised.v1', 'ops.log.record-lost.v1'
         )
 )
