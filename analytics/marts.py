@@ -30,6 +30,8 @@ MARTS = (
     "replica_minutes",
     "incident_steps",
     "action_steps",
+    "customer_orders",
+    "customers_registered",
 )
 STAGING = (
     "stg_orders_placed",
@@ -47,6 +49,7 @@ STAGING = (
     "stg_effects",
     "stg_incident_steps",
     "stg_action_steps",
+    "stg_customers_registered",
 )
 WHOLE = ("partition_positions", "stock_levels")  # compacted as a whole, not only their last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")

@@ -233,6 +233,30 @@ QUESTIONS: dict[str, Question] = {
             },
             "Live only. Before and after are up to 60 s each, and the verdict holds them against what was expected.",
         ),
+        Question(
+            "customers_by_day",
+            (Parameter("since", "time", "28 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            {
+                **dict.fromkeys(("customers", "new_customers", "returning_customers", "registered"), "customers"),
+                "orders": "orders",
+                "revenue_minor": "minor",
+            },
+            f"{_SALES} A new customer's first such order is on that day; a guest who opens an account is another one.",
+            28 * _DAY,
+        ),
+        Question(
+            "customer_cohorts",
+            (Parameter("since", "time", "84 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            {
+                **dict.fromkeys(("cohort_customers", "customers"), "customers"),
+                "weeks_later": "weeks",
+                "share": "share",
+                "orders": "orders",
+                "revenue_minor": "minor",
+            },
+            f"{_SALES} Weeks begin on Mondays of the stack's zone; one in which nobody of a cohort ordered has no row.",
+            84 * _DAY,
+        ),
     )
 }
 

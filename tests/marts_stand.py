@@ -46,13 +46,10 @@ def answers(made: Stand, asked: Asked) -> Answers:
     return {name: made.ask(name, **given) for name, given in asked.items()}
 
 
-def lived(made: Stand, asked: Asked, new: Sequence[str] = MARTS) -> Stand:
-    """The stand after what a home goes through; the questions say the same and the checks nothing at each step.
-
-    `new` names marts that a warehouse of an earlier version has not.
-    """
+def lived(made: Stand, asked: Asked) -> Stand:
+    """The stand after what a home goes through; the questions say the same and the checks nothing at each step."""
     said = answers(made, asked)
-    for step in (_nothing, _rolled_up, _compacted, lambda stand: _of_earlier_version(stand, new), _rolled_up, _rebuilt):
+    for step in (_nothing, _rolled_up, _compacted, _of_earlier_version, _rolled_up, _rebuilt):
         made = step(made)
         assert answers(made, asked) == said, step
         made.check()
@@ -102,13 +99,14 @@ def _compacted(made: Stand) -> Stand:
     return made
 
 
-def _of_earlier_version(made: Stand, new: Sequence[str]) -> Stand:
-    """Opened again as one whose marts were made by other SQL and that has not the new ones."""
-    for mart in new:
+def _of_earlier_version(made: Stand) -> Stand:
+    """Opened again as one that has none of the marts yet."""
+    for mart in MARTS:
         made.warehouse.write(f"drop view {mart}")
         made.warehouse.write(f"drop view fresh_{mart}")
         made.warehouse.write(f"drop table kept_{mart}")
     made.warehouse.write("update rolled_up set marts = 'of an earlier version'")
+    made.warehouse.close()
     return _again(made)
 
 
@@ -116,12 +114,10 @@ def _rebuilt(made: Stand) -> Stand:
     made.warehouse.close()
     done = rebuild(made.folder / "warehouse.duckdb", made.log)
     assert (done.swapped, done.differences, done.compared) == (True, [], None)
-    return _again(made, closed=True)
+    return _again(made)
 
 
-def _again(made: Stand, *, closed: bool = False) -> Stand:
-    if not closed:
-        made.warehouse.close()
+def _again(made: Stand) -> Stand:
     made.log.close()
     again = Stand(made.folder)
     again.now = made.now

@@ -54,6 +54,9 @@ COLUMNS = {
     "operator_actions": "requested_at action_id kind service group actor reason previous replicas outcome finished_at "
     "error expected_utilisation expected_p95_ms utilisation_before utilisation_after p95_before_ms p95_after_ms "
     "verdict because",
+    "customers_by_day": "day origin customers new_customers returning_customers orders revenue_minor registered "
+    "complete",
+    "customer_cohorts": "origin first_week cohort_customers weeks_later customers share orders revenue_minor complete",
     "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
