@@ -387,7 +387,8 @@ def test_the_delay_from_event_to_query_is_measured_at_the_commit(tmp_path: Path)
     log.append("shop.orders", [record(placed(f"o{n}"), NOW - timedelta(milliseconds=10 * n)) for n in range(1, 101)])
     ingest.step()
     ingest.roll_up()
-    from analytics.questions import bind, find
+    from analytics.binding import bind
+    from analytics.questions import find
     from tests.analytics_stand import ZONE
 
     question = find("event_to_query_delay")
