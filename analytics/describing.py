@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from analytics.questions import QUESTIONS, Question, bind
+from analytics.binding import bind
+from analytics.questions import QUESTIONS, Question
 from analytics.warehouse import Warehouse
 
 PAGE = Path("docs/questions.md")

@@ -14,9 +14,10 @@ import msgspec
 import pyarrow as pa
 
 from analytics.answers import MOST_BYTES, Answers, ArrowRows, JsonRows, Kept
+from analytics.binding import BadParameter, bind, read_time
 from analytics.ingest import Watermark
 from analytics.queries import Queries
-from analytics.questions import BadParameter, Question, bind, find, read_time
+from analytics.questions import Question, find
 from analytics.warehouse import Warehouse
 from shop_stack.errors import ShopfloorError
 

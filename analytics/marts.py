@@ -23,6 +23,16 @@ MARTS = (
     "products",
     "forecasts_made",
     "forecast_points",
+    "payment_minutes",
+    "stock_levels",
+    "units_hours",
+    "effects_waiting",
+    "event_edges",
+    "replica_minutes",
+    "incident_steps",
+    "action_steps",
+    "customer_orders",
+    "customers_registered",
 )
 STAGING = (
     "stg_orders_placed",
@@ -35,8 +45,14 @@ STAGING = (
     "stg_behaviour",
     "stg_products",
     "stg_forecasts",
+    "stg_payments",
+    "stg_stock_levels",
+    "stg_effects",
+    "stg_incident_steps",
+    "stg_action_steps",
+    "stg_customers_registered",
 )
-WHOLE = ("partition_positions", "event_types")  # compacted as a whole, not only its last minutes
+WHOLE = ("partition_positions", "event_types", "stock_levels")  # compacted as a whole, not only their last minutes
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")

@@ -2,28 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
-from analytics.checks import all_checks
 from analytics.statements import grain, statement
 from shop_stack.errors import ShopfloorError
-from shop_stack.events import CONTRACTS, TOPICS
 
-Kind = Literal["time", "text", "origin", "count"]
+Kind = Literal["time", "text", "origin", "count", "amount"]
 ORIGINS = ("live", "simulated", "imported")
 _DAY = timedelta(days=1)
 NOT_KEPT = "what it says is known of now alone"
-_FIRST, _LAST = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001 (the warehouse keeps UTC without a zone)
 
 
 class UnknownQuestion(ShopfloorError):
     """There is no question of that name."""
-
-
-class BadParameter(ShopfloorError):
-    """A parameter of a question is unknown, missing or malformed; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +234,111 @@ QUESTIONS: dict[str, Question] = {
             {"found": "rows", "cpu_ms": "ms"},
             "A check passes when it finds nothing. Each minute the newest events are checked, and older ones in turn.",
         ),
+        Question(
+            "payments_by_minute",
+            _SPAN,
+            {
+                **dict.fromkeys(
+                    ("authorised", "declined", "suspected_fraud", "captured", "voided", "refunded"), "payments"
+                ),
+                **dict.fromkeys(("authorised_minor", "captured_minor", "refunded_minor", "net_minor"), "minor"),
+                "share_declined": "share",
+            },
+            "Live only, by the time of each outcome. The share is of the payments authorised or declined then.",
+            looks_back=True,
+        ),
+        Question(
+            "declines_by_reason",
+            _SPAN,
+            {"declined": "payments", "share": "share", "share_of_declined": "share"},
+            "Live only. `share` is of all payments that were authorised or declined; suspected_fraud is a reason.",
+            looks_back=True,
+        ),
+        Question(
+            "stock_cover",
+            (Parameter("product_id", "text", "all"),),
+            {
+                **dict.fromkeys(("available", "reserved", "sold"), "units"),
+                **dict.fromkeys(("sold_per_day_7", "sold_per_day_28"), "units/day"),
+                "days_of_cover": "days",
+            },
+            "Units of orders not rejected or cancelled, past ones of the same products too. `said` tells the rate of "
+            "the days; without any sale there are none.",
+        ),
+        Question(
+            "event_flow",
+            _SPAN,
+            {"events": "events", "median_ms": "ms", "p95_ms": "ms", "retries": "tries", "dead_letters": "events"},
+            "Live only, by the times of what was published in turn, from whole five minutes on; delays exact to 10%. "
+            "Retries are those that the dead letters tell of: tries after the first, all in vain.",
+        ),
+        Question(
+            "replicas",
+            (*_SPAN, Parameter("service", "text", "all")),
+            {
+                **dict.fromkeys(("wanted", "ready", "least_ready", "most_ready", "mean_ready"), "replicas"),
+                "short_seconds": "s",
+            },
+            "Live only. Replicas are those of the process group; short are the seconds with fewer ready than wanted.",
+            looks_back=True,
+        ),
+        Question(
+            "cost_by_hour",
+            (
+                *_SPAN,
+                Parameter("replica_hour_minor", "amount", "0, and no cost without either price"),
+                Parameter("cpu_hour_minor", "amount", "0, and no cost without either price"),
+            ),
+            {
+                "replica_hours": "h",
+                "cpu_hours": "h",
+                "cost_minor": "minor",
+                "orders": "orders",
+                "cost_an_order_minor": "minor",
+            },
+            "Live only, of the services' process groups alone. Prices are those asked with: minor units for a ready "
+            "replica an hour and for a core an hour. Orders as in revenue_by_day; the groups' costs an order add up.",
+        ),
+        Question(
+            "incidents",
+            _SPAN,
+            {"seconds": "s"},
+            "Live only. The owner is who acknowledged it last; the seconds of one still open are those until now.",
+        ),
+        Question(
+            "operator_actions",
+            _SPAN,
+            {
+                **dict.fromkeys(("previous", "replicas"), "replicas"),
+                **dict.fromkeys(("expected_utilisation", "utilisation_before", "utilisation_after"), "share"),
+                **dict.fromkeys(("expected_p95_ms", "p95_before_ms", "p95_after_ms"), "ms"),
+            },
+            "Live only. Before and after are up to 60 s each, and the verdict holds them against what was expected.",
+        ),
+        Question(
+            "customers_by_day",
+            (Parameter("since", "time", "28 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            {
+                **dict.fromkeys(("customers", "new_customers", "returning_customers", "registered"), "customers"),
+                "orders": "orders",
+                "revenue_minor": "minor",
+            },
+            f"{_SALES} A new customer's first such order is on that day; a guest who opens an account is another one.",
+            28 * _DAY,
+        ),
+        Question(
+            "customer_cohorts",
+            (Parameter("since", "time", "84 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            {
+                **dict.fromkeys(("cohort_customers", "customers"), "customers"),
+                "weeks_later": "weeks",
+                "share": "share",
+                "orders": "orders",
+                "revenue_minor": "minor",
+            },
+            f"{_SALES} Weeks begin on Mondays of the stack's zone; one in which nobody of a cohort ordered has no row.",
+            84 * _DAY,
+        ),
     )
 }
 
@@ -251,94 +348,3 @@ def find(name: str) -> Question:
     if name not in QUESTIONS:
         raise UnknownQuestion(f"there is no question {name!r}; there are: {', '.join(QUESTIONS)}")
     return QUESTIONS[name]
-
-
-def bind(question: Question, given: Mapping[str, str], now: datetime, zone: ZoneInfo) -> dict[str, object]:
-    """The values of the statement's parameters, from what was asked. Raises BadParameter."""
-    known = {p.name: p for p in question.takes}
-    if "at" in given and "at" not in known:
-        raise BadParameter(f"{question.name} cannot be asked as of an earlier time: {NOT_KEPT}")
-    for name in given:
-        if name not in known:
-            takes = ", ".join(known) or "no parameters"
-            raise BadParameter(f"{question.name} has no parameter {name!r}; it takes {takes}")
-    values: dict[str, object] = {name: _read(p, given.get(name)) for name, p in known.items()}
-    _fill(question, values, _naive(now), zone)
-    return {name: value for name, value in values.items() if f"${name}" in question.sql}
-
-
-def read_time(name: str, text: str) -> datetime:
-    """A parameter's time as the warehouse keeps it: naive UTC. Raises BadParameter."""
-    try:
-        return _naive(datetime.fromisoformat(text.replace(" ", "+")))
-    except (ValueError, OverflowError):
-        raise BadParameter(f"{name}: {text!r} is not an ISO 8601 time such as 2026-11-22T10:00:00Z") from None
-
-
-def _read(parameter: Parameter, text: str | None) -> object:
-    if text is None or text == "":
-        if parameter.required:
-            raise BadParameter(f"the parameter {parameter.name!r} is needed")
-        return None
-    if parameter.kind == "time":
-        return read_time(parameter.name, text)
-    if parameter.kind == "count":
-        return _count(parameter.name, text)
-    if parameter.kind == "origin" and text not in ORIGINS:
-        raise BadParameter(f"{parameter.name}: {text!r} is not one of: {', '.join(ORIGINS)}")
-    return text
-
-
-def _count(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise BadParameter(f"{name}: {text!r} is not a number from 1 to 1000")
-    return int(text)
-
-
-def _fill(question: Question, values: dict[str, object], now: datetime, zone: ZoneInfo) -> None:
-    """`$as_of` is `at`, else beyond all times; `$at` is `at`, else the end of this minute, and `$minute` its start."""
-    at = values.get("at")
-    assert at is None or isinstance(at, datetime)
-    if at is not None and (not _FIRST < at <= now or at != _minute(at)):
-        raise BadParameter(f"at: {at.isoformat()}Z is no whole minute in the past, such as {_minute(now).isoformat()}Z")
-    moment, as_of, end = at or now, at or _LAST, at or _end_of_minute(now)
-    until = values.get("until") or (_LAST if question.span is None else end)
-    assert isinstance(until, datetime)
-    until = min(until, as_of)
-    since = values.get("since") or (_FIRST if question.span is None else _before(until, question.span))
-    local = moment.replace(tzinfo=UTC).astimezone(zone)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    values |= {
-        "now": moment,
-        "minute": _minute(moment),
-        "as_of": as_of,
-        "at": end,
-        "since": since,
-        "until": until,
-        "zone": zone.key,
-        "limit": values.get("limit") or 10,
-        "topics": sorted(TOPICS),
-        "known_types": sorted(CONTRACTS),
-        "check_names": [check.name for check in all_checks()],
-        "check_says": [check.says for check in all_checks()],
-        "day_start": _naive(midnight),
-        "week_day_start": _naive(midnight - timedelta(days=7)),
-        "week_at": _end_of_minute(_naive(local - timedelta(days=7))),
-    }
-
-
-def _before(moment: datetime, span: timedelta) -> datetime:
-    return moment - min(span, moment - datetime(1, 1, 1))  # noqa: DTZ001
-
-
-def _minute(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)
-
-
-def _end_of_minute(moment: datetime) -> datetime:
-    """The first whole minute that is not before it."""
-    return moment if moment == _minute(moment) else _minute(moment) + timedelta(minutes=1)
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=None) if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

@@ -7,15 +7,17 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
+from analytics.binding import BadParameter
 from analytics.desk import AnswerGone, AnswerView, Desk
 from analytics.parsed import BadStatement
 from analytics.queries import Busy
 from analytics.query_api import ARROW, AnyConnection, NotAllowed, query_routes
-from analytics.questions import QUESTIONS, BadParameter, Question, UnknownQuestion
+from analytics.questions import QUESTIONS, Question, UnknownQuestion
 from analytics.warehouse import StatementTooSlow, WarehouseError
 from shop_stack.access import ROLES, Principal, Verifier
 from shop_stack.described import DescribedJson
@@ -82,18 +84,8 @@ def make_app(desk: Desk, verifier: Callable[[], Verifier]) -> Litestar:
         principal(request)
         return await _answered(desk, question_name, request)
 
-    @get("/livez", sync_to_thread=False, include_in_schema=False)
-    def live() -> str:
-        return "alive"
-
-    @get("/readyz", sync_to_thread=False, include_in_schema=False)
-    def ready() -> Response[dict[str, Any]]:
-        halted, trouble = desk.watermark().halted, desk.watermark().trouble
-        said = {"ready": halted is None, "error": halted or trouble}
-        return Response(said, status_code=200 if halted is None else 503)
-
     return Litestar(
-        route_handlers=[list_questions, ask, live, ready, *query_routes(desk.queries, principal)],
+        route_handlers=[list_questions, ask, *_health(desk), *query_routes(desk.queries, principal)],
         exception_handlers={ShopfloorError: _refuse, HTTPException: _refuse_request},
         openapi_config=OpenAPIConfig(
             title="Shopfloor questions",
@@ -116,6 +108,20 @@ async def _answered(desk: Desk, name: str, request: AnyRequest) -> Response[byte
         return Response(b"", status_code=304, headers=headers)
     body = await desk.answer(asked)
     return Response(body, media_type=ARROW if arrow else "application/json", headers=headers)
+
+
+def _health(desk: Desk) -> list[HTTPRouteHandler]:
+    @get("/livez", sync_to_thread=False, include_in_schema=False)
+    def live() -> str:
+        return "alive"
+
+    @get("/readyz", sync_to_thread=False, include_in_schema=False)
+    def ready() -> Response[dict[str, Any]]:
+        halted, trouble = desk.watermark().halted, desk.watermark().trouble
+        said = {"ready": halted is None, "error": halted or trouble}
+        return Response(said, status_code=200 if halted is None else 503)
+
+    return [live, ready]
 
 
 def _given(request: AnyRequest) -> dict[str, str]:

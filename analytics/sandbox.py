@@ -71,6 +71,8 @@ def main() -> None:
 def _connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=_SETTINGS)
     connection.execute("set TimeZone = 'UTC'")
+    # Without a file of its own a program counts as a session, for which a bar is drawn on stdout after two seconds.
+    connection.execute("set enable_progress_bar = false")
     connection.register("first", pa.table({"n": [1, 2]}))
     relation = connection.sql(_FIRST)
     names, types = relation.columns, [str(kind) for kind in relation.types]

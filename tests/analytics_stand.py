@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from analytics.binding import bind
 from analytics.checks import all_checks
 from analytics.ingest import Ingest
-from analytics.questions import bind, find
+from analytics.questions import find
 from analytics.warehouse import Warehouse
 from shop_stack.envelope import Envelope, encode
 from shop_stack.eventlog.embedded import EmbeddedLog

@@ -168,6 +168,15 @@ class IncidentOpened(Event, frozen=True, kw_only=True):
     subject: str | None = None
 
 
+class IncidentAcknowledged(Event, frozen=True, kw_only=True):
+    """An operator looks after an incident from now on, perhaps instead of another who did."""
+
+    type = "ops.incident.acknowledged.v1"
+    topic = INCIDENTS
+    incident_id: str
+    actor: str
+
+
 class IncidentResolved(Event, frozen=True, kw_only=True):
     """The cause of an incident is gone."""
 

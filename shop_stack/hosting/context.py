@@ -137,10 +137,10 @@ class Context:
     ) -> Answer:
         """Do `work` once for a key; see service.ServiceContext. The twin waits at the store's lock."""
         scope = (subject, method, path, key)
-        before = idempotency.kept(self.store.kept().driver, scope)
-        if before is not None:
-            return _answer_again(before, body)
         try:
+            before = idempotency.kept(self.store.kept().driver, scope)
+            if before is not None:
+                return _answer_again(before, body)
             with self._transaction(wait_s=TWIN_WAITS_S) as transaction:
                 before = idempotency.kept(transaction.driver, scope)
                 if before is not None:

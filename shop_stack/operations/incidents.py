@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from shop_stack.errors import ActionRefused, SettingError
-from shop_stack.events import IncidentOpened, IncidentResolved
+from shop_stack.events import IncidentAcknowledged, IncidentOpened, IncidentResolved
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import IncidentView
 from shop_stack.operations.projection import Projection
@@ -144,6 +144,7 @@ class Incidents:
             view = msgspec.structs.replace(view, acknowledged_by=actor)
             with self._store.write(now) as t:
                 t.save_incident(view, about)
+                t.publish(IncidentAcknowledged(incident_id=incident_id, actor=actor), incident_id)
                 t.record(actor, f"acknowledge {incident_id}{before}")
             if about in self._open:
                 self._open[about] = view

@@ -99,6 +99,20 @@ def test_a_replay_handles_the_record_and_those_behind_it_in_order(
     assert (last.outcome, last.replays, last.origin.event_id) == ("succeeded", 1, "e-bad-poison-2")
 
 
+def test_a_record_that_had_its_effect_meanwhile_gets_none_on_replay(
+    context: Context, log: EventLog, tmp_path: Path
+) -> None:
+    poisoned(context, log, tmp_path)
+    (tmp_path / "cured").touch()
+    (letter,) = stopped(context)
+    with context.write() as transaction:
+        assert inbox.enter(transaction.driver, "toy", letter.event_id, 1)
+    done = replayer(context).round(ALL, 10, set())
+    assert (done.outcomes, done.events_handled) == ({"succeeded": 1}, 2)
+    assert not stopped(context)
+    assert counted(context, "bad") == [1 + 3 + 4]
+
+
 def test_three_failed_replays_quarantine(context: Context, log: EventLog, tmp_path: Path) -> None:
     poisoned(context, log, tmp_path)
     outcomes = [replayer(context).round(ALL, 10, set()).outcomes for _ in range(4)]

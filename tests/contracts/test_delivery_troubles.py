@@ -1,6 +1,7 @@
 """Delivery and relay in trouble: what breaks around an event delays it, and neither loses nor repeats its effect."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -194,7 +195,10 @@ def test_a_batch_that_is_refused_goes_out_one_by_one_in_order(context: Context, 
     assert relay.blocked() == {}
 
 
-def test_while_the_relay_rests_nothing_is_sent_and_then_all_in_order(context: Context, log: EventLog) -> None:
+def test_while_the_relay_rests_nothing_is_sent_and_then_all_in_order(
+    context: Context, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda *_: 20.0)  # two seconds: longer than two transactions
     fitful = FitfulLog(log)
     fitful.failures = ["before"]
     relay = relay_of(context, fitful)
@@ -204,6 +208,38 @@ def test_while_the_relay_rests_nothing_is_sent_and_then_all_in_order(context: Co
     relay.send(["a"])
     assert sequences(log) == {}, "it rests after a failure, whoever sends"
     wait_until(lambda: relay.turn() or sequences(log) == {"a": [1, 2]}, "the rest to be over")
+
+
+class SlowLog:
+    """An event log whose appends wait until they are let go."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.began, self.go = threading.Event(), threading.Event()
+
+    def append(self, topic: str, records: Sequence[Record]) -> list[Placed]:
+        """Append when let go."""
+        self.began.set()
+        assert self.go.wait(20)
+        return self._log.append(topic, records)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def test_while_one_thread_sends_another_leaves_its_rows_to_the_relay(context: Context, log: EventLog) -> None:
+    slow = SlowLog(log)
+    relay = relay_of(context, slow)
+    receive(context, "a")
+    sender = threading.Thread(target=relay.send, args=(["a"],))
+    sender.start()
+    assert slow.began.wait(20)
+    receive(context, "b")
+    relay.send(["b"])
+    assert sequences(log) == {}, "the first still waits for the log, and the second did not"
+    slow.go.set()
+    sender.join(20)
+    wait_until(lambda: relay.turn() or sequences(log) == {"a": [1], "b": [1]}, "the rows of both")
 
 
 def test_every_hour_the_outbox_forgets_what_its_topic_has_forgotten(

@@ -295,7 +295,7 @@ def test_a_waiting_consumer_wakes_soon_after_an_append(place: Place) -> None:
 
 
 def test_four_writers_get_fair_shares(place: Place) -> None:
-    writers = [place.run("append", f"w{number}", 2.0) for number in range(4)]
+    writers = [place.run("append", f"w{number}", 5.0) for number in range(4)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from analytics.questions import QUESTIONS, BadParameter, bind
+from analytics.binding import BadParameter, bind
+from analytics.questions import QUESTIONS
 from shop_stack.events import (
     CartChanged,
     Event,
@@ -16,6 +17,8 @@ from shop_stack.events import (
     OrderCompleted,
     OrderRejected,
     PartitionLag,
+    PaymentAuthorised,
+    PaymentDeclined,
     Point,
     ProductAdded,
     ProductViewed,
@@ -68,10 +71,15 @@ def history() -> Iterator[Moment]:
         end = at + timedelta(minutes=minute % 40, seconds=40)
         if minute % 4 == 0:
             yield end, OrderRejected(order_id=order, reason="declined")
+            yield (
+                end,
+                PaymentDeclined(order_id=order, reason=("suspected_fraud", "insufficient_funds")[minute % 8 // 4]),
+            )
         elif minute % 4 == 1:
             yield end, OrderCompleted(order_id=order, customer_id="c", lines=[], total_minor=1, seconds=1.0)
         elif minute % 4 == 2:
             yield end, OrderCancelled(order_id=order, reason="customer")
+        yield at + timedelta(seconds=25), PaymentAuthorised(order_id=order, amount_minor=minute, provider_reference="r")
         yield at + timedelta(seconds=30), sampled(minute)
         if minute % 25 == 0:
             # fitting took until the next minute

@@ -13,8 +13,9 @@ import pytest
 
 from analytics import encoding
 from analytics.asked import Limits
+from analytics.binding import bind
 from analytics.marts import MARTS
-from analytics.questions import QUESTIONS, bind, find
+from analytics.questions import QUESTIONS, find
 from analytics.questions_api import ARROW
 from analytics.relations import relations
 from shop_stack.access import read_token

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,7 @@ BOMBS = {
     "replacing": "select replace(repeat('a', 1000000), 'a', repeat('b', 100000))",
     "a pattern": "select regexp_replace(repeat('a', 100000000), '(a?){50}', '\\0\\0', 'g')",
 }
+LONG = "select sum(hash(a) % 7) > 0 as x from range({rows}) t(a)"
 ANSWERED = {
     "rows without end": ("select * from range(100000000000)", 1000),
     "wide rows": ("select repeat('x', 100000) as x from range(1000000)", None),
@@ -218,6 +220,16 @@ def test_what_only_looks_like_harm_is_answered_within_bounds(shop: Asked, name: 
 def test_there_are_thirty_and_more() -> None:
     assert len(REFUSED) + len(BOMBS) + len(ANSWERED) > 100
     assert len({sql for sql, _ in REFUSED.values()}) == len(REFUSED)
+
+
+def test_a_statement_of_more_than_two_seconds_is_answered_whole(shop: Asked) -> None:
+    rows, took_s = 50_000_000, 0.0
+    while took_s < 3.0:
+        rows, began = rows * 2, time.monotonic()
+        response = shop.query(LONG.replace("{rows}", str(rows)))
+        took_s = time.monotonic() - began
+        assert response.status_code == 200, response.text
+        assert response.json()["rows"] == [{"x": True}]
 
 
 def test_a_statement_cannot_name_what_is_not_documented(shop: Asked) -> None:

@@ -47,6 +47,21 @@ COLUMNS = {
     "data_quality": "topic records rejected reject_reasons repeats late unknown_types new_versions newest_event_at "
     "freshness_s",
     "checks": "name says state ran_at passed_at found example cpu_ms",
+    "payments_by_minute": "minute authorised declined suspected_fraud captured voided refunded "
+    "authorised_minor captured_minor refunded_minor net_minor share_declined complete",
+    "stock_cover": "product_id name available reserved sold sold_per_day_7 sold_per_day_28 days_of_cover said "
+    "changed_at",
+    "event_flow": "source type consumer led_to events median_ms p95_ms retries dead_letters",
+    "replicas": "minute service group wanted ready least_ready most_ready mean_ready short_seconds complete",
+    "cost_by_hour": "hour group services replica_hours cpu_hours cost_minor orders cost_an_order_minor complete",
+    "incidents": "incident_id kind service summary subject opened_at acknowledged_at owner resolved_at seconds",
+    "operator_actions": "requested_at action_id kind service group actor reason previous replicas outcome finished_at "
+    "error expected_utilisation expected_p95_ms utilisation_before utilisation_after p95_before_ms p95_after_ms "
+    "verdict because",
+    "customers_by_day": "day origin customers new_customers returning_customers orders revenue_minor registered "
+    "complete",
+    "customer_cohorts": "origin first_week cohort_customers weeks_later customers share orders revenue_minor complete",
+    "declines_by_reason": "reason declined share share_of_declined",
 }
 NEEDED = {"order_journey": {"order_id": "o1"}, "forecast_accuracy": {"series": "orders:day"}}
 Asked = tuple[Stand, TestClient[Litestar], Home]
@@ -111,6 +126,8 @@ def test_the_same_answer_comes_as_an_arrow_stream(asked: Asked) -> None:
         ("top_products", {"limit": "9" * 99}, 400, "from 1 to 1000"),
         ("revenue_by_day", {"origin": "guessed"}, 400, "is not one of"),
         ("order_journey", {}, 400, "'order_id' is needed"),
+        ("cost_by_hour", {"cpu_hour_minor": "-1"}, 400, "is not an amount"),
+        ("cost_by_hour", {"replica_hour_minor": "1e9"}, 400, "is not an amount"),
     ],
 )
 def test_a_bad_question_is_refused_as_a_problem(

@@ -1,8 +1,9 @@
 """A shop to be fuzzed: its three APIs over one home, with goods, a dead letter, an incident and actions to be found."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from sqlalchemy import Connection
 from analytics.desk import Desk
 from analytics.questions_api import make_app
 from shop_stack.access import Signer, Verifier
+from shop_stack.eventlog.embedded import EmbeddedLog
+from shop_stack.eventlog.interface import EventLog
 from shop_stack.hosting.topology import read_topology
 from shop_stack.operations.audit import Report
 from shop_stack.operations.audit_home import audit_home
@@ -84,12 +87,19 @@ class Apis:
         assert self._stopped() == []
 
     def audit(self) -> Report:
-        """Hold the books against each other, strictly, once nothing is under way any more."""
-        settings = self.shop.settings
+        """Hold the books against each other, strictly, at a moment when nothing is under way."""
+        ports = {**self.shop.settings.ports, "analytics": int(self.analytics.rpartition(":")[2])}
+        settings = replace(self.shop.settings, ports=ports)
         desired = {name: group.desired for name, group in self.operations.runtime.groups.items()}
         write_desired(settings.home, read_topology("monolith", self.shop.stack), desired)
-        wait_until(lambda: audit_home(settings, now=datetime.now(UTC)).quiet, "quiet", 60)
-        return audit_home(settings, strict=True, now=datetime.now(UTC))
+        reports: list[Report] = []
+
+        def is_quiet() -> bool:
+            reports.append(audit_home(settings, strict=True, now=datetime.now(UTC)))
+            return reports[-1].quiet
+
+        wait_until(is_quiet, "quiet", 60)
+        return reports[-1]
 
     def _stopped(self) -> list[str]:
         return [letter["aggregate"] for letter in self.shop.get("inventory", "/stopped").json()]
@@ -110,15 +120,30 @@ def apis_over_one_shop(folder: Path) -> Iterator[Apis]:
         operations.runtime.scale("shop", 1)
         leaving.enter_context(operations.served())
         until(lambda: operations.engine.sampler.snapshot.observation and operations.engine.link.down_because is None)
-        made = AnalyticsStand(folder / "analytics")
-        leaving.callback(made.close)
+        made = leaving.enter_context(_reading(folder / "analytics", EmbeddedLog(shop.settings.home.log)))
         desk = Desk(made.warehouse, lambda: made.ingest.watermark, ZONE)
         app = make_app(desk, lambda: Verifier(operations.settings.home, "operators"))
         apis = Apis(shop, operations, leaving.enter_context(served(app)), spell)
+        operations.settings.home.endpoints.write_text("{}")  # the shop runs, says this to the auditor
         apis.add("tea")
         with operations.client("operator") as operator:
             operator.restart("orders", "so that there is an action")
         yield apis
+
+
+@contextlib.contextmanager
+def _reading(folder: Path, log: EventLog) -> Iterator[AnalyticsStand]:
+    """Analytics that reads what happens in the shop."""
+    made = AnalyticsStand(folder, log)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.ingest.run, args=(stop,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        thread.join(10)
+        made.close()
 
 
 def _audit_here(auditing: Auditing, words: list[str]) -> bytes:

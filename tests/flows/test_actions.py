@@ -21,6 +21,7 @@ from shop_stack.events import (
     ActionFailed,
     ActionRequested,
     Event,
+    IncidentAcknowledged,
     IncidentOpened,
     IncidentResolved,
     StackSampled,
@@ -287,7 +288,10 @@ def test_a_crash_loop_is_an_incident_until_it_ends(stand: Stand) -> None:
     with pytest.raises(ActionRefused, match="is over"):
         stand.engine.incidents.acknowledge(incident.incident_id, "anna", now, take_over=True)
     stand.engine.link.turn()
-    assert [type(e.data) for e in published(stand, "ops.incidents")] == [IncidentOpened, IncidentResolved]
+    told = [e.data for e in published(stand, "ops.incidents")]
+    taken = [IncidentAcknowledged(incident_id=incident.incident_id, actor=who) for who in ("anna", "bert")]
+    assert [type(event) for event in told] == [IncidentOpened, *map(type, taken), IncidentResolved]
+    assert told[1:3] == taken
 
 
 def test_stopped_aggregates_of_a_topic_are_one_incident(stand: Stand) -> None:

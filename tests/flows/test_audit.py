@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import uvicorn
 
-from analytics import desk
+from analytics import desk, questions
 from analytics.ingest import Ingest
 from analytics.questions_api import make_app
 from analytics.warehouse import Warehouse
@@ -26,10 +26,10 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.events import Event, IncidentOpened, IncidentResolved
 from shop_stack.hosting.topology import read_topology
 from shop_stack.moments import micros
-from shop_stack.operations import audit_analytics
+from shop_stack.operations import audit_analytics, audit_run
 from shop_stack.operations.audit import Invariant, Report
 from shop_stack.operations.audit_home import audit_home, desired_of, shop_of
-from shop_stack.operations.audit_log import LogRows, LogThroughInterface
+from shop_stack.operations.audit_log import LogThroughInterface
 from shop_stack.operations.audit_run import HomeBooks, run_audit, when_last_alive
 from shop_stack.operations.audit_stores import BookUnreadable
 from shop_stack.operations.auditing import Auditing
@@ -188,13 +188,13 @@ def test_two_processes_find_what_one_finds(home: Home) -> None:
     assert violations(two) == ["inboxes_equal_log"]
 
 
-def test_any_log_is_audited_through_its_interface(home: Home) -> None:
-    class Elsewhere(HomeBooks):
-        def log(self) -> LogRows:
-            return LogThroughInterface(EmbeddedLog(self.home.log))
-
+def test_a_log_elsewhere_is_audited_through_its_interface(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, now = shop_of(Settings(home=home, delivery_seconds=1.0)), when_last_alive(HomeBooks(home))
-    through = run_audit(Elsewhere(home), lambda: shop, {}, now, strict=True)
+    monkeypatch.setattr(audit_run, "open_log", lambda settings: EmbeddedLog(settings.home.log))
+    elsewhere = HomeBooks(home, "kafka://broker:9092")
+    with closing(elsewhere.log()) as log:
+        assert isinstance(log, LogThroughInterface)
+    through = run_audit(elsewhere, lambda: shop, {}, now, strict=True)
     assert through.invariants == run_audit(HomeBooks(home), lambda: shop, {}, now, strict=True).invariants
     assert through.records == audited(home).records
 
@@ -261,6 +261,10 @@ def test_analytics_is_held_to_log_and_orders_both_ways(home: Home, monkeypatch: 
         behind = named(audited(home, ports=ports))["analytics_equals_log"]
         assert (behind.status, behind.violations) == ("violated", 1)
         assert named(audited(home, ports=ports, strict=False))["analytics_equals_log"].in_flight == 1
+        monkeypatch.delitem(questions.QUESTIONS, "records_counted")
+        unknown = named(audited(home, ports=ports))["analytics_equals_log"]
+        assert unknown.status == "skipped"
+        assert "analytics answers 404 to records_counted" in unknown.because
     silent = named(audited(home, ports=ports))
     assert {silent[name].status for name in OF_ANALYTICS} == {"skipped"}
     assert "does not answer" in silent["analytics_equals_log"].because

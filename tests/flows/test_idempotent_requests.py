@@ -18,10 +18,10 @@ import pytest
 from shop_stack import access
 from shop_stack.eventlog.pruning import KEYS_KEPT
 from shop_stack.hosting import context as hosting
-from shop_stack.hosting import host
+from shop_stack.hosting import host, store
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import Context
-from shop_stack.hosting.service import Answer, Transaction
+from shop_stack.hosting.service import Answer, StillWorking, Transaction
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import read_stack
 from tests.flows.shop_in_process import ReplicaProcess, Shop, replica_process, running_shop, wait_until
@@ -175,6 +175,19 @@ def test_a_twin_that_takes_too_long_is_a_409_with_retry_after(shop: Shop, monkey
     assert answer.headers["content-type"] == "application/problem+json"
     assert shop.post("orders", "/v1/orders", wanted, subject=subject, key=key).status_code == 202
     assert orders_of(shop, subject) == 1
+
+
+def test_a_twin_on_a_thread_that_never_opened_the_store_is_told_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_BUSY_S", 0.2)
+    orders = shop.context("orders")
+
+    def post() -> Answer:
+        return orders.once(new(), new(), "POST", "/v1/orders", b"", lambda _: Answer(200, b""))
+
+    with orders.write(), ThreadPoolExecutor(1) as fresh, pytest.raises(StillWorking):
+        fresh.submit(post).result(10)
 
 
 def test_a_key_is_kept_for_a_day_and_then_pruned(shop: Shop, clock: Clock) -> None:

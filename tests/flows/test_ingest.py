@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from analytics import ingest as ingest_module
 from analytics.ingest import Ingest
 from analytics.warehouse import Warehouse, WarehouseError
 from shop_stack.errors import LogUnavailable
@@ -337,6 +338,38 @@ def test_killed_under_load_and_restarted_it_equals_the_log(tmp_path: Path) -> No
     made.close()
 
 
+@pytest.mark.parametrize("missing", [1, 1500], ids=["few", "much"])
+def test_an_end_behind_which_nothing_can_be_read_is_waited_at(tmp_path: Path, missing: int) -> None:
+    with stand(tmp_path) as made:
+        made.put(placed("o1"))
+        made.catch_up()
+        ends = {("shop.orders", 0): made.log.ends("shop.orders")[0] + missing}
+        made.log.news = lambda known: ends  # type: ignore[method-assign]
+        assert made.ingest.step() == 0
+        assert counted(made) == (1, 1, 0)
+        assert made.ingest.watermark.positions["shop.orders"][0] == made.log.ends("shop.orders")[0]
+
+
+def test_rows_are_rolled_up_when_they_are_many_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_module, "_ROLL_ROWS", 3)
+    now = [NOW.timestamp()]
+    with stand(tmp_path) as made:
+        made.ingest = Ingest(made.log, made.warehouse, clock=lambda: now[0])
+        made.ingest.roll_up()
+        assert not made.ingest.roll_up_when_due(), "nothing came"
+        made.put(placed("o1"), placed("o2"))
+        made.ingest.step()
+        assert not made.ingest.roll_up_when_due(), "few and young"
+        made.put(placed("o3"))
+        made.ingest.step()
+        assert made.ingest.roll_up_when_due(), "many"
+        made.put(placed("o4"))
+        made.ingest.step()
+        now[0] += 61
+        assert made.ingest.roll_up_when_due(), "old"
+        assert made.warehouse.ask("select sum(events) from kept_topic_minutes", {}).rows == [(4,)]
+
+
 def test_nothing_is_committed_while_nothing_happens(tmp_path: Path) -> None:
     with stand(tmp_path) as made:
         made.put(placed("o1"))
@@ -354,7 +387,8 @@ def test_the_delay_from_event_to_query_is_measured_at_the_commit(tmp_path: Path)
     log.append("shop.orders", [record(placed(f"o{n}"), NOW - timedelta(milliseconds=10 * n)) for n in range(1, 101)])
     ingest.step()
     ingest.roll_up()
-    from analytics.questions import bind, find
+    from analytics.binding import bind
+    from analytics.questions import find
     from tests.analytics_stand import ZONE
 
     question = find("event_to_query_delay")

@@ -2,11 +2,12 @@
 select
     time as placed_at,
     coalesce(e.origin, 'imported') as origin,
+    e.customer_id,
     e.total_minor
 from (
     select
         time,
-        from_json(data, '{"origin":"VARCHAR","total_minor":"BIGINT"}') as e
+        from_json(data, '{"origin":"VARCHAR","customer_id":"VARCHAR","total_minor":"BIGINT"}') as e
     from fresh_events
     where type = 'shop.history.past-order-recorded.v1'
 )

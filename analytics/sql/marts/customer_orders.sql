@@ -1,0 +1,19 @@
+-- one row per minute, customer and origin and rollup; summed: orders not rejected or cancelled, by the minute placed
+with moved as (
+    select placed_at, 'live' as origin, customer_id, 1 as orders, total_minor from stg_orders_placed
+    union all
+    select placed_at, origin, customer_id, 1, total_minor from stg_past_orders where customer_id is not null
+    union all
+    select o.placed_at, 'live', o.customer_id, -1, -o.total_minor
+    from stg_order_ends as e
+    inner join orders_placed as o on e.order_id = o.order_id
+    where e.state <> 'completed'
+)
+select
+    date_trunc('minute', placed_at) as minute,
+    hash(customer_id) as customer,
+    origin,
+    sum(orders)::bigint as orders,
+    sum(total_minor)::bigint as revenue_minor
+from moved
+group by all

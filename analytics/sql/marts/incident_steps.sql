@@ -1,0 +1,2 @@
+-- one row per step of an incident: opened, acknowledged or resolved
+select happened_at, step, incident_id, kind, service, summary, subject, actor from stg_incident_steps
