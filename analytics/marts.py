@@ -16,6 +16,8 @@ MARTS = (
     "order_lines",
     "sales_minutes",
     "behaviour",
+    "cart_visits",
+    "funnel_spans",
     "past_sessions",
     "service_parts",
     "partition_lags",
@@ -36,6 +38,7 @@ STAGING = (
     "stg_forecasts",
 )
 WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
+COMPACTED_FROM = {"funnel_spans": "first"}  # the column that tells the last minutes where it is not `minute`
 _OF_ALL_TYPES = ("topic_minutes", "partition_positions")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.marts import MARTS, STAGING, WHOLE, fingerprint, to_roll_up
+from analytics.marts import COMPACTED_FROM, MARTS, STAGING, WHOLE, fingerprint, to_roll_up
 from analytics.statements import names, statement
 from shop_stack.errors import ShopfloorError
 
@@ -204,7 +204,7 @@ class Warehouse:
         """Add up what the rollups have appended, for minutes from `since` on (naive UTC); inside a transaction."""
         for name in names("compaction"):
             table = f"kept_{name}" if name in MARTS else name
-            which = "true" if name in WHOLE else "minute >= $since"
+            which = "true" if name in WHOLE else f"{COMPACTED_FROM.get(name, 'minute')} >= $since"
             given = {} if name in WHOLE else {"since": since}
             self.write(f"create temp table compacted as {statement(f'compaction/{name}')}", {"since": since})
             self.write(f"delete from {table} where {which}", given)  # noqa: S608 (names of files)

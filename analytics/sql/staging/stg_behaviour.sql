@@ -8,7 +8,7 @@ select
         when 'shop.behaviour.cart-changed.v1' then 3
         else 4
     end::tinyint as step,
-    hash(e.cart_id) as cart
+    case when step >= 3 then hash(e.cart_id) end as cart
 from (
     select
         time,
