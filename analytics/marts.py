@@ -11,6 +11,7 @@ from analytics.statements import statement
 MARTS = (
     "topic_minutes",
     "partition_positions",
+    "order_batches",
     "orders_placed",
     "order_ends",
     "order_lines",
@@ -39,7 +40,7 @@ STAGING = (
 )
 WHOLE = ("partition_positions",)  # compacted as a whole, not only its last minutes
 COMPACTED_FROM = {"funnel_spans": "first"}  # the column that tells the last minutes where it is not `minute`
-_OF_ALL_TYPES = ("topic_minutes", "partition_positions")
+_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "order_batches")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")
 

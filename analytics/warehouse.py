@@ -225,6 +225,8 @@ class Warehouse:
 
     def _lock_down(self, reach: Sequence[Path]) -> None:
         folders = [str(folder) for folder in reach]
+        # Files of the archive never change: their bounds are read once.
+        self._writer.execute("set global parquet_metadata_cache = true")
         self._writer.execute("set allowed_directories = $folders", {"folders": folders})
         self._writer.execute("set enable_external_access = false")
         self._writer.execute("set lock_configuration = true")

@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
+from analytics.archiving import Archive
 from analytics.questions import QUESTIONS, bind, find
-from shop_stack.events import CartChanged, CheckoutStarted, ProductViewed
+from shop_stack.envelope import Envelope, encode
+from shop_stack.eventlog.interface import Record
+from shop_stack.events import CartChanged, CheckoutStarted, OrderRejected, ProductViewed, RecordLost
+from shop_stack.ids import uuid7
+from shop_stack.stack import Retention
 from tests.analytics_stand import NOW, ZONE, Stand, placed, record, stand
 from tests.benchmarks.from_raw import from_raw
 from tests.benchmarks.panels import alike, only
@@ -118,3 +123,42 @@ def test_whatever_comes_late_twice_or_before_its_cause_the_funnel_counts_each_se
             made.ingest.roll_up()
             assert unlike(made, ["funnel"]) == [], f"turn {turn}"
         assert unlike(made, ["vital_signs"]) == []
+
+
+def journeys(made: Stand, orders: Iterable[str]) -> list[str]:
+    """The orders whose journey is not that of the raw events."""
+    raw, asked = from_raw("order_journey"), find("order_journey").sql
+    assert raw is not None
+    wrong = []
+    for order in orders:
+        rows = made.warehouse.ask(asked, {"order_id": order}).rows
+        if not rows or rows != made.warehouse.ask(raw, {"order_id": order}).rows:
+            wrong.append(order)
+    return wrong
+
+
+def test_no_event_of_an_order_is_lost_however_far_from_the_others_it_lies(tmp_path: Path) -> None:
+    day = ShopDay(12_000, hours=3, until=NOW)
+    with stand(tmp_path) as made:
+        for span in day.by_span(1800.0):
+            for topic, records in span.items():
+                made.log.append(topic, records)
+            made.catch_up()
+        chosen = day.orders[::9]
+        odd = "no-uuid"
+        made.put(placed(odd))
+        for order in (*chosen, odd):  # long after, long before, and by its subject alone
+            made.put(OrderRejected(order_id=order, reason="declined"), at=NOW + timedelta(days=3))
+            made.put(OrderRejected(order_id=order, reason="declined"), at=NOW - timedelta(days=3))
+            told = Envelope(id=uuid7(NOW), source="/tests", subject=order, time=NOW, data=RecordLost(
+                lost_topic="t", partition=0, position=0))  # fmt: skip
+            made.log.append("ops.incidents", [Record(key=order, value=encode(told))])
+            made.catch_up()
+        assert journeys(made, (*chosen, odd)) == []
+        assert len(made.ask("order_journey", order_id=odd)) == 4
+        assert made.ask("order_journey", order_id="unknown") == []
+        made.ingest.roll_up()
+        assert journeys(made, (*chosen, odd)) == []
+        until = NOW + timedelta(days=2)
+        assert Archive(made.warehouse, Retention(raw_days=0, database_mb=2048), lambda: until).turn() > 10_000
+        assert journeys(made, (*chosen, odd)) == []
