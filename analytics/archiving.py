@@ -23,6 +23,8 @@ _EVERY_S = 3600.0
 _TIMEOUT_S = 600.0
 _MOST_ROWS = 500_000
 _UNFINISHED = ".unfinished"
+# To read one order is to read a few groups of rows: smaller ones are read sooner, but each has bounds to look at.
+_FORMAT = "format parquet, compression zstd, row_group_size 32768"
 _DAY = timedelta(days=1)
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class Archive:
         path = self._free(day, which["batch"])
         unfinished = path.with_name(path.name + _UNFINISHED)
         target = f"copy ({statement('archiving/rows')}) to '{_quoted(unfinished)}'"
-        self._warehouse.tend(f"{target} (format parquet, compression zstd)", which, _TIMEOUT_S)
+        self._warehouse.tend(f"{target} ({_FORMAT})", which, _TIMEOUT_S)
         self._between("written")
         sync(unfinished)
         self._between("fsynced")

@@ -12,11 +12,14 @@ MARTS = (
     "topic_minutes",
     "partition_positions",
     "event_types",
+    "order_batches",
     "orders_placed",
     "order_ends",
     "order_lines",
     "sales_minutes",
     "behaviour",
+    "cart_visits",
+    "funnel_spans",
     "past_sessions",
     "service_parts",
     "partition_lags",
@@ -53,7 +56,8 @@ STAGING = (
     "stg_customers_registered",
 )
 WHOLE = ("partition_positions", "event_types", "stock_levels")  # compacted as a whole, not only their last minutes
-_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types")
+COMPACTED_FROM = {"funnel_spans": "first"}  # the column that tells the last minutes where it is not `minute`
+_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types", "order_batches")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analytics.marts import MARTS, STAGING, WHOLE, fingerprint, to_roll_up
+from analytics.marts import COMPACTED_FROM, MARTS, STAGING, WHOLE, fingerprint, to_roll_up
 from analytics.statements import names, statement
 from shop_stack.errors import ShopfloorError
 
@@ -223,7 +223,7 @@ class Warehouse:
         """Add up what the rollups have appended, for minutes from `since` on (naive UTC); inside a transaction."""
         for name in names("compaction"):
             table = f"kept_{name}" if name in MARTS else name
-            which = "true" if name in WHOLE else "minute >= $since"
+            which = "true" if name in WHOLE else f"{COMPACTED_FROM.get(name, 'minute')} >= $since"
             given = {} if name in WHOLE else {"since": since}
             self.write(f"create temp table compacted as {statement(f'compaction/{name}')}", {"since": since})
             self.write(f"delete from {table} where {which}", given)  # noqa: S608 (names of files)
@@ -244,6 +244,8 @@ class Warehouse:
 
     def _lock_down(self, reach: Sequence[Path]) -> None:
         folders = [str(folder) for folder in reach]
+        # Files of the archive never change: their bounds are read once.
+        self._writer.execute("set global parquet_metadata_cache = true")
         self._writer.execute("set allowed_directories = $folders", {"folders": folders})
         self._writer.execute("set enable_external_access = false")
         self._writer.execute("set lock_configuration = true")

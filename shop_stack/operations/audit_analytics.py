@@ -45,11 +45,12 @@ class StateRow(NamedTuple):
 
 
 def analytics_equals_log(
-    counted: Mapping[tuple[str, int], CountedRow], starts: Positions, ends: Positions, strict: bool
+    counted: Mapping[tuple[str, int], CountedRow], starts: Positions, ends: Positions, later: Positions, strict: bool
 ) -> Invariant:
     """Analytics has taken each record of the log once, position by position, up to where it has read.
 
-    `ends` are those of before it was asked. A partition whose front retention has removed may have more in analytics.
+    `ends` are those of before it was asked, `later` those of after: it reads on meanwhile. A partition whose front
+    retention has removed may have more in analytics.
     """
     tally = Tally("analytics_equals_log")
     for topic, of in ends.items():
@@ -58,8 +59,9 @@ def analytics_equals_log(
             start = starts.get(topic, {}).get(partition, 0)
             tally.rows += row.records
             where = f"{topic}/{partition}"
-            if row.position > end and strict:
-                tally.difference(where, f"ends at {end} and analytics has read up to {row.position}")
+            last = later.get(topic, {}).get(partition, 0)
+            if row.position > last:
+                tally.difference(where, f"ends at {last} and analytics has read up to {row.position}")
             elif row.records > row.position or (start == 0 and row.records != row.position):
                 tally.difference(where, f"was read up to {row.position} and analytics has {row.records} records of it")
             if row.position < end:
@@ -184,18 +186,21 @@ def audit_analytics(
     again: Callable[[], Mapping[str, OrderRow]],
     starts: Positions,
     ends: Positions,
+    ends_now: Callable[[], Positions],
     watermark: Watermark,
     excuses: Excuses,
 ) -> list[Invariant]:
     """Both invariants; `again` reads the orders once more, for those placed meanwhile. Raises AnalyticsSilent.
 
-    `ends` are the log's after `orders` were read, so that analytics, which has read up to there, knows them all.
+    `ends` are the log's after `orders` were read, so that analytics, which has read up to there, knows them all;
+    `ends_now` reads them once more, for what analytics has read meanwhile.
     """
     counted = questions.counted(ends)
+    later = ends_now()
     newest = max((order.placed_us for order in orders.values()), default=watermark.now_us)
     states = questions.states(_EVER, moment(newest) + _LATER)
     known = {**again(), **orders} if states.keys() - orders.keys() else orders
     return [
-        analytics_equals_log(counted, starts, ends, watermark.strict),
+        analytics_equals_log(counted, starts, ends, later, watermark.strict),
         analytics_equals_orders(known, states, watermark, excuses),
     ]

@@ -60,12 +60,16 @@ def _analytics(settings: Settings, books: HomeBooks, frame: Frame) -> list[Invar
         with closing(books.store("orders")) as orders:
             return stores.read_orders(orders, frame.watermark.at_us)
 
+    def ends_now() -> dict[str, dict[int, int]]:
+        with closing(books.log()) as log:
+            return {topic: log.ends(topic) for topic in TOPICS}
+
     orders = read()
     with closing(books.log()) as log:
         starts, ends = ({topic: of(topic) for topic in TOPICS} for of in (log.starts, log.ends))
     try:
         questions = Questions(port, read_token(settings.home, "viewer"))
-        return audit_analytics(questions, orders, read, starts, ends, frame.watermark, frame.excuses)
+        return audit_analytics(questions, orders, read, starts, ends, ends_now, frame.watermark, frame.excuses)
     except (AnalyticsSilent, AccessDenied) as error:
         return [skipped(name, str(error)) for name in NAMES]
 

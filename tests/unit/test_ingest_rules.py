@@ -111,7 +111,8 @@ def test_each_mart_is_filled_when_an_event_came_that_it_heeds() -> None:
         for kind in heeded(mart):
             assert mart in to_roll_up({kind})
         assert heeded(mart) or mart in to_roll_up(set())
-    assert to_roll_up({"shop.product.added.v1"}) == ["products", "event_types", "partition_positions", "topic_minutes"]
+    of_all = ["order_batches", "event_types", "partition_positions", "topic_minutes"]
+    assert to_roll_up({"shop.product.added.v1"}) == ["event_edges", "effects_waiting", "products", *of_all]
     assert to_roll_up({kind for mart in MARTS for kind in heeded(mart)}) == list(reversed(MARTS))
 
 

@@ -20,15 +20,11 @@ sales as (
     where minute >= (select min(since) from spans) and minute < $at and minute >= since and minute < until
     group by all
 ),
-behaving as (
-    select distinct span, session, cart from behaviour, spans
-    where minute >= $week_day_start and minute < $at and minute >= since and minute < until
-),
 visits as (
-    select b.span, 'live' as origin, count(distinct b.session)::double as sessions,
-        count(distinct b.session) filter (where o.cart is not null)::double as ordering
-    from behaving as b
-    left join (select distinct cart from orders_placed where placed_at >= $week_day_start and placed_at < $at) as o on b.cart = o.cart
+    select span, 'live' as origin, coalesce(sum(f.sessions) filter (where f.step = 1), 0)::double as sessions,
+        coalesce(sum(f.sessions) filter (where f.step = 5), 0)::double as ordering
+    from funnel_spans as f, spans
+    where f.first >= $week_day_start and f.last < $at and f.first >= since and f.last < until
     group by all
     union all
     select span, p.origin, sum(p.sessions), any_value(sales.orders)
