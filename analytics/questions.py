@@ -298,12 +298,14 @@ QUESTIONS: dict[str, Question] = {
             },
             "Live only, of the services' process groups alone. Prices are those asked with: minor units for a ready "
             "replica an hour and for a core an hour. Orders as in revenue_by_day; the groups' costs an order add up.",
+            looks_back=True,
         ),
         Question(
             "incidents",
             _SPAN,
             {"seconds": "s"},
             "Live only. The owner is who acknowledged it last; the seconds of one still open are those until now.",
+            looks_back=True,
         ),
         Question(
             "operator_actions",
@@ -314,10 +316,15 @@ QUESTIONS: dict[str, Question] = {
                 **dict.fromkeys(("expected_p95_ms", "p95_before_ms", "p95_after_ms"), "ms"),
             },
             "Live only. Before and after are up to 60 s each, and the verdict holds them against what was expected.",
+            looks_back=True,
         ),
         Question(
             "customers_by_day",
-            (Parameter("since", "time", "28 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            (
+                Parameter("since", "time", "28 days before `until`"),
+                Parameter("until", "time", "the end of this minute"),
+                _ORIGIN,
+            ),
             {
                 **dict.fromkeys(("customers", "new_customers", "returning_customers", "registered"), "customers"),
                 "orders": "orders",
@@ -325,10 +332,15 @@ QUESTIONS: dict[str, Question] = {
             },
             f"{_SALES} A new customer's first such order is on that day; a guest who opens an account is another one.",
             28 * _DAY,
+            looks_back=True,
         ),
         Question(
             "customer_cohorts",
-            (Parameter("since", "time", "84 days before `until`"), Parameter("until", "time", "now"), _ORIGIN),
+            (
+                Parameter("since", "time", "84 days before `until`"),
+                Parameter("until", "time", "the end of this minute"),
+                _ORIGIN,
+            ),
             {
                 **dict.fromkeys(("cohort_customers", "customers"), "customers"),
                 "weeks_later": "weeks",
@@ -338,6 +350,7 @@ QUESTIONS: dict[str, Question] = {
             },
             f"{_SALES} Weeks begin on Mondays of the stack's zone; one in which nobody of a cohort ordered has no row.",
             84 * _DAY,
+            looks_back=True,
         ),
     )
 }

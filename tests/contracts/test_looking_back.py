@@ -4,15 +4,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from analytics.binding import BadParameter, bind
 from analytics.questions import QUESTIONS
 from shop_stack.events import (
+    ActionApplied,
+    ActionRequested,
     CartChanged,
+    CustomerRegistered,
+    Effect,
     Event,
     ForecastMade,
     HistoryImported,
+    IncidentAcknowledged,
+    IncidentOpened,
+    IncidentResolved,
     OrderCancelled,
     OrderCompleted,
     OrderRejected,
@@ -24,6 +32,7 @@ from shop_stack.events import (
     ProductViewed,
     ServiceSample,
     StackSampled,
+    VerdictReached,
 )
 from tests.analytics_stand import ZONE, Stand, past_minute, past_order, placed
 
@@ -52,6 +61,22 @@ def forecast(made_at: datetime, series: str = "requests:orders", first: datetime
         history_end=None, step_s=60, model="m", status="ok", note="n", backtest_mase=0.5, points=points)  # fmt: skip
 
 
+def acted_and_troubled(at: datetime, number: str) -> Iterator[Moment]:
+    """A scaling with what came of it, and an incident that comes again after it was over."""
+    measured = Effect(seconds=60.0, request_rate=1.0, error_rate=0.0, p95_ms=5.0, lag=0.0, utilisation=0.5)
+    action = at.isoformat()
+    yield at, ActionRequested(
+        action_id=action, kind="scale", service="orders", group="orders", actor="anna", reason="more",
+        replicas=2)  # fmt: skip
+    yield at + timedelta(seconds=50), ActionApplied(action_id=action, service="orders", seconds=50.0)
+    yield at + timedelta(minutes=2), VerdictReached(
+        action_id=action, service="orders", before=measured, after=measured, verdict="helped",
+        because="faster")  # fmt: skip
+    yield at, IncidentOpened(incident_id=number, kind="crash_loop", service="orders", summary="it crashes")
+    yield at + timedelta(minutes=4), IncidentAcknowledged(incident_id=number, actor="anna")
+    yield at + timedelta(minutes=9), IncidentResolved(incident_id=number)
+
+
 def history() -> Iterator[Moment]:
     """Two hours and a half: an order every minute, its end up to forty minutes later, and all that goes with it."""
     yield START - timedelta(days=7), past_order("a week before", 700)
@@ -67,7 +92,11 @@ def history() -> Iterator[Moment]:
         order, cart = f"o{minute}", f"k{minute}"
         yield at, ProductViewed(session_id=f"s{minute}", product_id=f"p{minute % 5}")
         yield at, CartChanged(session_id=f"s{minute}", cart_id=cart, product_id="p", quantity=1)
-        yield at + timedelta(seconds=20), placed(order, 100 + minute, cart, f"p{minute % 5}")
+        bought = placed(order, 100 + minute, cart, f"p{minute % 5}")
+        yield at + timedelta(seconds=20), msgspec.structs.replace(bought, customer_id=f"c{minute % 30}")
+        if minute % 20 == 3:
+            yield from acted_and_troubled(at, str(minute // 40))
+            yield at, CustomerRegistered(customer_id=f"c{minute}")
         end = at + timedelta(minutes=minute % 40, seconds=40)
         if minute % 4 == 0:
             yield end, OrderRejected(order_id=order, reason="declined")

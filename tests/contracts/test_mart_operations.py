@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analytics.statements import statement
+from analytics.checks import all_checks
 from shop_stack.events import (
     ActionApplied,
     ActionFailed,
@@ -132,4 +132,5 @@ def test_a_step_that_is_missing_is_found(tmp_path: Path) -> None:
         made.ingest.roll_up()
         made.check()
         made.warehouse.write("delete from kept_incident_steps where step = 'resolved'")
-        assert made.warehouse.ask(statement("checks/steps_match"), {}).rows == [("incident resolved", 1, 0)]
+        [check] = [one for one in all_checks() if one.name == "steps_match"]
+        assert made.warehouse.ask(check.sql, check.bound(made.now)).rows == [("incident resolved", 1, 0)]

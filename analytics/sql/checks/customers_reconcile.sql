@@ -3,12 +3,12 @@ with
 of_customers as (
     select coalesce(sum(orders), 0) as orders, coalesce(sum(revenue_minor), 0) as revenue_minor
     from customer_orders
-    where origin = 'live'
+    where origin = 'live' and minute >= $since and minute < $until
 ),
 of_minutes as (
     select coalesce(sum(orders), 0) as orders, coalesce(sum(revenue_minor), 0) as revenue_minor
     from sales_minutes
-    where origin = 'live'
+    where origin = 'live' and minute >= $since and minute < $until
 )
 select c.orders, m.orders as by_minute, c.revenue_minor, m.revenue_minor as by_minute_minor
 from of_customers as c, of_minutes as m

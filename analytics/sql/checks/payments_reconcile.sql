@@ -7,7 +7,7 @@ told as (
         count(*) as payments,
         sum((data ->> 'amount_minor')::bigint) as amount_minor
     from every_event
-    where not repeat and type in (
+    where time >= $since and time < $until and not repeat and type in (
         'shop.payment.authorised.v1',
         'shop.payment.declined.v1',
         'shop.payment.captured.v1',
@@ -19,6 +19,7 @@ told as (
 summed as (
     select outcome, reason, sum(payments) as payments, sum(amount_minor) as amount_minor
     from payment_minutes
+    where minute >= $since and minute < $until
     group by outcome, reason
 )
 select

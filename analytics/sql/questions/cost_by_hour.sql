@@ -28,7 +28,15 @@ groups as (
 ),
 sold as (
     select date_trunc('hour', minute) as hour, sum(orders)::bigint as orders
-    from sales_minutes
+    from (
+        select minute, origin, orders from sales_minutes
+        union all
+        -- what was called off later had not been yet
+        select date_trunc('minute', o.placed_at), 'live', 1
+        from order_ends as e
+        inner join orders_placed as o on e.order_id = o.order_id
+        where e.ended_at >= $as_of and e.state <> 'completed'
+    )
     where minute >= $since and minute < $until and origin = 'live'
     group by all
 )

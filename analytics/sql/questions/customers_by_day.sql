@@ -2,7 +2,15 @@
 with
 kept as (
     select customer, origin, time_bucket(interval 15 minutes, minute) as quarter, sum(orders) as orders, sum(revenue_minor) as revenue_minor
-    from customer_orders
+    from (
+        select minute, customer, origin, orders, revenue_minor from customer_orders
+        union all
+        -- what was called off later had not been yet
+        select date_trunc('minute', o.placed_at), hash(o.customer_id), 'live', 1, o.total_minor
+        from order_ends as e
+        inner join orders_placed as o on e.order_id = o.order_id
+        where e.ended_at >= $as_of and e.state <> 'completed'
+    )
     where minute < $until and ($origin is null or origin = $origin)
     group by all
     having sum(orders) > 0

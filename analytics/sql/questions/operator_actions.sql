@@ -24,6 +24,6 @@ select
     any_value(verdict) as verdict,
     any_value(because) as because
 from action_steps
-where action_id in (select action_id from asked)
+where action_id in (select action_id from asked) and happened_at < $as_of
 group by action_id
 order by requested_at, action_id
