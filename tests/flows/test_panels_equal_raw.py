@@ -128,12 +128,13 @@ def test_whatever_comes_late_twice_or_before_its_cause_the_funnel_counts_each_se
 
 def journeys(made: Stand, orders: Iterable[str]) -> list[str]:
     """The orders whose journey is not that of the raw events."""
-    raw, asked = from_raw("order_journey"), find("order_journey").sql
+    raw, asked = from_raw("order_journey"), find("order_journey")
     assert raw is not None
     wrong = []
     for order in orders:
-        rows = made.warehouse.ask(asked, {"order_id": order}).rows
-        if not rows or rows != made.warehouse.ask(raw, {"order_id": order}).rows:
+        values = bind(asked, {"order_id": order}, made.now, ZONE)
+        rows = made.warehouse.ask(asked.sql, values).rows
+        if not rows or rows != made.warehouse.ask(raw, only(values, raw)).rows:
             wrong.append(order)
     return wrong
 
