@@ -136,7 +136,7 @@ def test_an_edge_too_few_is_found(tmp_path: Path) -> None:
 
 
 def test_every_event_that_can_have_a_cause_is_heeded() -> None:
-    staged = statement("staging/stg_effects")
+    staged = statement("staging/stg_flow_types")
     causeless = {BEHAVIOUR.name, HISTORY.name, SAMPLES.name}
     assert {kind for kind in CONTRACTS if f"'{kind}'" not in staged} == {
         kind for kind, contract in CONTRACTS.items() if contract.topic.name in causeless
