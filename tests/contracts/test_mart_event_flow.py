@@ -135,6 +135,32 @@ def test_an_edge_too_few_is_found(tmp_path: Path) -> None:
         assert made.warehouse.ask(statement("checks/edges_sum"), {}).rows == [(2, 0, 1)]
 
 
+_MANY = """
+insert into raw_events
+select
+    'log', 'shop.payments', $batch, n, $batch, $own || tail, $source, 'shop.payment.authorised.v1', n::varchar,
+    $at + to_milliseconds(n), null, null, case when n % 2 = 0 then $of else 'dddddddd' end || tail, '{}', false
+from (select n, '-0000-7000-8000-' || substr(md5(n::varchar), 1, 12) as tail from range($many) as r (n))
+"""
+
+
+def test_as_many_effects_as_one_transaction_may_bring_fit_into_the_memory(tmp_path: Path) -> None:
+    """The first all wait for a cause that never comes; of the second each other one has its cause among the first."""
+    many = 122_880
+    with stand(tmp_path) as made:
+        for batch, (own, source, of) in enumerate(
+            (("cccccccc", "/orders", "dddddddd"), ("eeeeeeee", "/payments", "cccccccc")), 1
+        ):
+            given = {"batch": batch, "own": own, "source": source, "of": of, "at": NOW.replace(tzinfo=None)}
+            made.warehouse.write(_MANY, {**given, "many": many})
+            with made.warehouse.transaction():
+                made.warehouse.roll_up(batch)
+        until = (NOW + timedelta(days=1)).isoformat()
+        flow = made.ask("event_flow", since=(NOW - timedelta(hours=1)).isoformat(), until=until)
+        assert [(r["source"], r["consumer"], r["events"]) for r in flow] == [("/orders", "/payments", many // 2)]
+        assert made.warehouse.ask(statement("checks/edges_sum"), {}).rows == []
+
+
 def test_every_event_that_can_have_a_cause_is_heeded() -> None:
     staged = statement("staging/stg_flow_types")
     causeless = {BEHAVIOUR.name, HISTORY.name, SAMPLES.name}
