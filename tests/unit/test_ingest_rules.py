@@ -111,7 +111,9 @@ def test_each_mart_is_filled_when_an_event_came_that_it_heeds() -> None:
         for kind in heeded(mart):
             assert mart in to_roll_up({kind})
         assert heeded(mart) or mart in to_roll_up(set())
-    assert to_roll_up({"shop.product.added.v1"}) == ["products", "partition_positions", "topic_minutes"]
+    always = ["partition_positions", "topic_minutes"]
+    assert to_roll_up({"shop.product.added.v1"}) == ["late_edges", "event_edges", "products", *always]
+    assert to_roll_up({"shop.behaviour.product-viewed.v1"}) == ["behaviour", *always], "what is most is cheapest"
     assert to_roll_up({kind for mart in MARTS for kind in heeded(mart)}) == list(reversed(MARTS))
 
 
