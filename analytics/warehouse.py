@@ -24,6 +24,8 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "128MB",
     "wal_autocheckpoint": "64MB",
+    # A join passes over the parts of a table that none of so many keys can be in, words too: those of one rollup.
+    "dynamic_or_filter_threshold": 8192,
 }
 
 _STREAMED = 16_384  # rows at a time

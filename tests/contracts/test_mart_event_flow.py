@@ -136,8 +136,37 @@ def test_an_edge_too_few_is_found(tmp_path: Path) -> None:
         assert made.warehouse.ask(statement("checks/edges_sum"), {}).rows == [(2, 0, 1)]
 
 
+_MANY = """
+insert into raw_events
+select
+    'log', 'shop.payments', $batch, n, $batch, $own || tail, $source, 'shop.payment.authorised.v1', n::varchar,
+    $at + to_milliseconds(n), null, null, case when n % 2 = 0 then $of else 'dddddddd' end || tail, '{}', false
+from (select n, '-0000-7000-8000-' || substr(md5(n::varchar), 1, 12) as tail from range($many) as r (n))
+"""
+
+
+def test_as_many_effects_as_one_transaction_may_bring_fit_into_the_memory(tmp_path: Path) -> None:
+    """A million events were there before. Of the next all wait for a cause that never comes; of the last each other one
+    has its cause among these."""
+    many, at = 122_880, NOW.replace(tzinfo=None)
+    with stand(tmp_path) as made:
+        old = {"batch": 1, "own": "cccdcccd", "source": "/orders", "of": "cccccccc", "at": at, "many": 1_000_000}
+        made.warehouse.write(_MANY, old)
+        made.warehouse.write("update rolled_up set batch = 1")
+        for given in (
+            {"batch": 2, "own": "cccccccc", "source": "/orders", "of": "dddddddd"},
+            {"batch": 3, "own": "eeeeeeee", "source": "/payments", "of": "cccccccc"},
+        ):
+            made.warehouse.write(_MANY, {**given, "at": at, "many": many})
+            with made.warehouse.transaction():
+                made.warehouse.roll_up(int(str(given["batch"])))
+        until = (NOW + timedelta(days=1)).isoformat()
+        flow = made.ask("event_flow", since=(NOW - timedelta(hours=1)).isoformat(), until=until)
+        assert [(r["source"], r["consumer"], r["events"]) for r in flow] == [("/orders", "/payments", many // 2)]
+
+
 def test_every_event_that_can_have_a_cause_is_heeded() -> None:
-    staged = statement("staging/stg_effects")
+    staged = statement("staging/stg_flow_types")
     causeless = {BEHAVIOUR.name, HISTORY.name, SAMPLES.name}
     concluded = {CheckJudged.type}  # from the books as a whole: no event led to it
     assert {kind for kind in CONTRACTS if f"'{kind}'" not in staged} == {

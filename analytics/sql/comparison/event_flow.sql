@@ -5,5 +5,9 @@ select
     sum(events * bucket) as delays,
     sum(retries) as retries,
     count(distinct minute) as times
-from event_edges
+from (
+    select minute, source, type, consumer, led_to, bucket, events, retries from event_edges where source is not null
+    union all
+    select * from late_edges
+)
 group by source, type, consumer, led_to

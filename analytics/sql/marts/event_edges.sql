@@ -1,25 +1,32 @@
--- one row per five minutes, cause, effect and delay and rollup; sum the events. Delays are in buckets 10% wide
+-- one row per five minutes, cause, effect and delay and rollup, summed; or one of unknown source, whose cause has not come
 with
-effects as materialized (select * from stg_effects),
-pairs as (
-    select c.source, c.type, e.source as consumer, e.type as led_to, c.time, e.happened_at, e.retries
-    from every_event as c
-    inner join effects as e on c.id = e.cause
-    -- the bounds pass over the parts of the raw rows whose ids cannot match
-    where c.id between (select min(cause) from effects) and (select max(cause) from effects) and not c.repeat
-    union all
-    select c.source, c.type, w.source, w.type, c.time, w.happened_at, w.retries
-    from fresh_events as c
-    inner join kept_effects_waiting as w on hash(c.id) = w.cause
+effects as materialized (select cause, happened_at, source, code, retries from stg_effects),
+-- the larger side is read by the ids of the smaller one: of few, only the parts in which they can be
+causes as materialized (
+    select hash(id) as cause, time, source, type
+    from every_event
+    where id in (select cause from effects) and not repeat
+),
+-- hashes and codes from here on, no words: one rollup may have more than a hundred thousand, and little memory
+known as materialized (select cause, time, source, code from causes inner join stg_flow_types using (type)),
+edges as (
+    select
+        time_bucket(interval 5 minutes, e.happened_at) as minute,
+        c.source,
+        c.code,
+        e.source as consumer,
+        e.code as led_to,
+        floor(ln(greatest(epoch_us(e.happened_at) - epoch_us(c.time), 1000) / 1000.0) / ln(1.1))::smallint as bucket,
+        case when c.cause is null then hash(e.cause) end as cause,
+        case when c.cause is null then e.happened_at end as waits_since,
+        count(*) as events,
+        sum(e.retries)::bigint as retries
+    from effects as e
+    left join known as c on hash(e.cause) = c.cause
+    group by all
 )
 select
-    time_bucket(interval 5 minutes, happened_at) as minute,
-    source,
-    type,
-    consumer,
-    led_to,
-    floor(ln(greatest(epoch_us(happened_at) - epoch_us(time), 1000) / 1000.0) / ln(1.1))::smallint as bucket,
-    count(*) as events,
-    sum(retries)::bigint as retries
-from pairs
-group by all
+    e.minute, e.source, t.type, e.consumer, l.type as led_to, e.bucket, e.cause, e.waits_since, e.events, e.retries
+from edges as e
+left join stg_flow_types as t on e.code = t.code
+left join stg_flow_types as l on e.led_to = l.code

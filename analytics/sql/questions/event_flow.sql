@@ -1,8 +1,13 @@
 -- one row per publisher, event, consumer and what it published in turn
 with
+edges as (
+    select minute, source, type, consumer, led_to, bucket, events, retries from event_edges where source is not null
+    union all
+    select * from late_edges
+),
 buckets as (
     select source, type, consumer, led_to, bucket, sum(events) as events, sum(retries) as retries
-    from event_edges
+    from edges
     where minute >= time_bucket(interval 5 minutes, $since) and minute < $until
     group by all
 ),
