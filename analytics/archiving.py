@@ -23,8 +23,8 @@ _EVERY_S = 3600.0
 _TIMEOUT_S = 600.0
 _MOST_ROWS = 500_000
 _UNFINISHED = ".unfinished"
-# To read one order is to read a few groups of rows: smaller ones are read sooner, but each has bounds to look at.
-_FORMAT = "format parquet, compression zstd, row_group_size 32768"
+# A group is held in memory while it is written, and samples are large; to read one order is to read a few of them.
+_FORMAT = "format parquet, compression zstd, row_group_size 8192"
 _DAY = timedelta(days=1)
 log = logging.getLogger(__name__)
 

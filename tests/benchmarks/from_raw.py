@@ -35,7 +35,9 @@ def from_raw(name: str) -> str | None:
 
 def _named() -> dict[str, str]:
     staging = {name: statement(f"staging/{name}") for name in STAGING}
-    return {**_EVERYTHING, **staging, **{mart: statement(f"marts/{mart}") for mart in MARTS}}
+    marts = {mart: statement(f"marts/{mart}") for mart in MARTS}
+    nothing_kept = {f"kept_{mart}": f"select * from main.kept_{mart} limit 0" for mart in MARTS}  # noqa: S608
+    return {**_EVERYTHING, **nothing_kept, **staging, **marts}
 
 
 def _needed(sql: str, named: dict[str, str]) -> set[str]:

@@ -35,6 +35,7 @@ from tests.brokers import running_broker
 PEERS = Path(__file__).with_name("peer_consumers.py")
 OURS = ("ours from Kafka", "ours from the embedded log", "DuckDB alone from a file")
 OTHERS = ("stoik", "quixstreams", "datafun-streaming")
+_STOIK = ("stoik[flight]", "prometheus-client", "adbc-driver-flightsql", "adbc-driver-manager", "fastapi", "pyarrow")
 _FEW = 2_000  # a statement a row: of datafun-streaming a part says as much as the whole
 _READ = """insert into events select * from read_json($file, format = 'newline_delimited', columns = {
     id: 'varchar', source: 'varchar', type: 'varchar', subject: 'varchar', time: 'timestamp', sequence: 'bigint',
@@ -43,6 +44,8 @@ _READ = """insert into events select * from read_json($file, format = 'newline_d
 
 def prepare(folder: Path, events: int) -> int:
     """The same events in an embedded log, as lines with keys for Kafka, and as plain lines; how many."""
+    if (folder / "count").exists():
+        return int((folder / "count").read_text())
     (folder / "lines").mkdir(parents=True)
     count = 0
     hours = 24 * events / 10_000_000
@@ -54,6 +57,7 @@ def prepare(folder: Path, events: int) -> int:
                     keyed.writelines(f"{one.key}\t".encode() + one.value + b"\n" for one in records)
                 plain.writelines(one.value + b"\n" for one in records)
                 count += len(records)
+    (folder / "count").write_text(str(count))
     return count
 
 
@@ -61,7 +65,9 @@ def environment(folder: Path) -> tuple[Path, dict[str, str]]:
     """A virtual environment with the others, and what could not be installed and why."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     missing: dict[str, str] = {}
-    for line in (["stoik", "orjson", "pyarrow"], ["quixstreams"], ["datafun-streaming"]):
+    # stoik 0.3.0 does not import without more than it declares
+    # stoik 0.3.0 does not import without more than it declares
+    for line in ([*_STOIK, "orjson"], ["quixstreams"], ["datafun-streaming"]):
         done = _pip(folder, line)
         if done.returncode:
             missing[line[0]] = done.stderr.strip().splitlines()[-1]
@@ -194,6 +200,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--keep", type=Path, help="a folder for events and environment, used again")
     parser.add_argument("--run", choices=OURS, help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -201,14 +208,15 @@ def main() -> None:
     if given.run:
         print(json.dumps(own(given.run, given.address, given.folder)))
         return
-    folder = Path(tempfile.mkdtemp(prefix="shopfloor-peers-"))
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="shopfloor-peers-"))
     try:
         said = json.dumps(compare(folder, given.events, given.times), indent=2)
         print(said)
         if given.json is not None:
             given.json.write_text(said)
     finally:
-        shutil.rmtree(folder)
+        if given.keep is None:
+            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

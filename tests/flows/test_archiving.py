@@ -14,6 +14,7 @@ from analytics.archiving import Archive
 from analytics.ingest import Ingest
 from analytics.rebuilding import rebuild
 from analytics.warehouse import WarehouseError
+from shop_stack.eventlog.interface import Record
 from shop_stack.events import OrderCompleted, OrderRejected
 from shop_stack.stack import Retention
 from tests.analytics_stand import NOW, Stand, days_before, past_minute, past_order, placed, record, stand
@@ -246,3 +247,19 @@ def test_archiving_goes_on_beside_ingestion(tmp_path: Path) -> None:
         assert moved > 0
         assert sum(r["records"] for r in made.ask("records_counted")) == rows(made, "every_event") == 25 * 40
         assert sum(r["repeats"] for r in made.ask("records_counted")) == 25 * 20
+
+
+def test_many_large_events_are_archived_within_the_memory_that_there_is(tmp_path: Path) -> None:
+    number, filling = 36_000, "0123456789" * 300
+    with stand(tmp_path) as made:
+        for start in range(0, number, 4_000):
+            made.log.append("ops.samples", [
+                Record("stack", b'{"id":"e%d","source":"/s","type":"t.v1","time":"2026-11-01T00:00:00Z","data":"%d%s"}'
+                       % (n, n, filling.encode()))
+                for n in range(start, start + 4_000)
+            ])  # fmt: skip
+        made.catch_up()
+        made.ingest.roll_up()
+        assert archive(made).turn() == number
+        assert rows(made) == 0
+        assert rows(made, "every_event") == number

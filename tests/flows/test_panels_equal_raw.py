@@ -126,6 +126,20 @@ def test_whatever_comes_late_twice_or_before_its_cause_the_funnel_counts_each_se
         assert unlike(made, ["vital_signs"]) == []
 
 
+def test_an_order_that_comes_after_its_end_is_called_off_all_the_same(tmp_path: Path) -> None:
+    with stand(tmp_path) as made:
+        made.put(OrderRejected(order_id="o1", reason="declined"))
+        made.catch_up()
+        made.ingest.roll_up()
+        made.put(placed("o1", 500), placed("o2", 700))
+        made.catch_up()
+        for _ in range(2):
+            assert [(row["orders"], row["revenue_minor"]) for row in made.ask("revenue_by_day")] == [(1, 700)]
+            assert unlike(made, ["revenue_by_day", "vital_signs"]) == []
+            made.ingest.roll_up()
+        made.check()
+
+
 def journeys(made: Stand, orders: Iterable[str]) -> list[str]:
     """The orders whose journey is not that of the raw events."""
     raw, asked = from_raw("order_journey"), find("order_journey")

@@ -11,9 +11,7 @@ near as materialized (
     from (select minute as moment from arrived union all select placed_at from placed)
 ),
 touched as materialized (
-    select session from arrived
-    union
-    select session from kept_cart_visits where cart in (select cart from placed)
+    select session from arrived union select session from kept_cart_visits where cart in (select cart from placed)
 ),
 visits as materialized (
     select unnest([-1, 1]) as sign, minute, session, cart, step from kept_behaviour
@@ -30,23 +28,27 @@ orders as (
     select 1, cart, placed_at from placed
 ),
 minutes as (select sign, session, minute, max(step) as furthest from visits group by all),
+chained as (
+    select sign, session, furthest, minute as first, unnest([1, 2, 3]) as step, minute as last, unnest([lead(minute) over later,
+        min(minute) filter (where furthest >= 2) over later, min(minute) filter (where furthest >= 3) over later]) as next_last
+    from minutes
+    window later as (partition by sign, session order by minute rows between 1 following and unbounded following)
+),
 moments as (
-    select sign, unnest(range(1, furthest + 1)) as step, session, minute as first, minute as last from minutes
+    select sign, 4 as step, session, minute as first, minute as last from minutes where furthest >= 4
     union
     select sign, unnest([4, 5]), session, least(minute, placed_at), greatest(minute, placed_at)
-    from visits inner join orders using (sign, cart)
-    where abs(epoch(placed_at - minute)) <= 93600
+    from visits inner join orders using (sign, cart) where abs(epoch(placed_at - minute)) <= 93600
 ),
 least_moments as (
-    select * from moments where step < 4
-    union all
-    select * from moments where step >= 4
+    select * from moments
     qualify last < coalesce(min(last) over (
-        partition by sign, step, session order by first desc, last rows between unbounded preceding and 1 preceding
-    ), 'infinity')
+        partition by sign, step, session order by first desc, last rows between unbounded preceding and 1 preceding), 'infinity')
 ),
 linked as (
-    select *, lead(last) over (partition by sign, step, session order by first) as next_last from least_moments
+    select sign, step, first, last, next_last from chained where step <= furthest
+    union all
+    select sign, step, first, last, lead(last) over (partition by sign, step, session order by first) from least_moments
 )
 select step::tinyint as step, first, last, sum(sessions)::bigint as sessions
 from (

@@ -10,6 +10,12 @@ called_off as (
     from stg_order_ends as e
     inner join orders_placed as o on e.order_id = o.order_id
     where e.state <> 'completed'
+    union all
+    -- an order may come after its end: the topics are read apart
+    select o.placed_at, 'live', -1, -o.total_minor
+    from stg_orders_placed as o
+    inner join kept_order_ends as e on o.order_id = e.order_id
+    where e.state <> 'completed'
 )
 select
     date_trunc('minute', placed_at) as minute,
