@@ -10,6 +10,12 @@ moved as (
     select o.placed_at, 'live', o.customer_id, -1, -o.total_minor
     from orders_placed as o
     inner join called_off as c on o.order_id = c.order_id
+    union all
+    -- an order may come after its end: the topics are read apart
+    select o.placed_at, 'live', o.customer_id, -1, -o.total_minor
+    from stg_orders_placed as o
+    inner join kept_order_ends as e on o.order_id = e.order_id
+    where e.state <> 'completed'
 )
 select
     date_trunc('minute', placed_at) as minute,

@@ -10,6 +10,12 @@ moved as (
     from order_lines as l
     inner join called_off as c on l.order_id = c.order_id
     where l.origin = 'live'
+    union all
+    -- an order may come after its end: the topics are read apart
+    select l.placed_at, l.origin, l.line.product_id, -l.line.quantity
+    from (select placed_at, origin, order_id, unnest(lines) as line from stg_order_lines where origin = 'live') as l
+    inner join kept_order_ends as e on l.order_id = e.order_id
+    where e.state <> 'completed'
 )
 select date_trunc('hour', placed_at) as minute, product_id, origin, sum(units)::bigint as units
 from moved
