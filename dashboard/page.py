@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import reads
-from dashboard.views import flow, outlook, services, vital_signs
+from dashboard.views import flow, outlook, quality, services, vital_signs
 
 _STYLE = """<style>
 .block-container {padding-top: 2.2rem; padding-bottom: 3rem; max-width: 1280px;}
@@ -45,6 +45,11 @@ def _services() -> None:
     services.show_actions()
 
 
+@st.fragment(run_every=30)
+def _quality() -> None:
+    quality.show()
+
+
 _today()
 _outlook()
 _services()
@@ -52,3 +57,4 @@ with st.expander("Scale a service", icon=":material/tune:"):
     services.show_scaling()
 _flow()
 flow.show_products()
+_quality()

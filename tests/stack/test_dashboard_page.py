@@ -59,7 +59,8 @@ def opened(browser: Browser, home: Home, width: int, height: int) -> Page:
 
 def test_the_page_shows_todays_figures_and_every_panel(home: Home, browser: Browser) -> None:
     page = opened(browser, home, 1440, 900)
-    for words in ("Today so far", "The next 14 days", "The next hour", "Services", "Events by topic"):
+    for words in ("Today so far", "The next 14 days", "The next hour", "Services", "Events by topic",
+                  "Can these figures be trusted?"):  # fmt: skip
         expect(page.get_by_role("heading", name=words)).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_test_id("stMetricValue").first).to_contain_text("GBP", timeout=PATIENCE_MS)
     assert page.get_by_test_id("stException").count() == 0

@@ -6,7 +6,9 @@ import pytest
 
 from dashboard import charts
 from dashboard.components import as_csv, freshness
+from dashboard.reads import Reading
 from dashboard.text import clean, escaped
+from dashboard.views import quality
 from dashboard.views.outlook import by_source, last_days, points_of, words_of
 from dashboard.views.services import health_row
 from dashboard.views.vital_signs import delta, figure, last_imported
@@ -106,3 +108,30 @@ def test_imported_vital_signs_are_headed_by_their_own_day() -> None:
     assert last_imported([{"metric": "revenue", "origin_note": note}]) == "2011-12-09"
     assert last_imported([{"metric": "revenue", "origin_note": "today: live; the same weekday: no data"}]) is None
     assert last_imported([{"metric": "revenue"}]) is last_imported([]) is None
+
+
+def check(name: str, state: str, found: int = 0, example: str = "") -> dict[str, object]:
+    return {"name": name, "state": state, "found": found, "example": example}
+
+
+def test_the_checks_are_summed_up_and_what_fails_is_named_without_markup() -> None:
+    passed = [check("one_log", "passed"), check("events_once", "passed")]
+    assert quality.verdict(Reading(passed)) == ("All 2 checks of the books pass.", True)
+    begun = quality.verdict(Reading([*passed, check("x", "not run yet"), check("y", "not run in time")]))
+    assert begun == ("2 of 4 checks of the books pass; the others have not been run to an end.", True)
+    words, good = quality.verdict(
+        Reading([*passed, check("sales_reconcile", "failed", 1200, "orders [3](javascript:x)")])
+    )
+    assert not good
+    assert words.startswith("1 of 3 checks of the books fail.")
+    assert "sales\\_reconcile: 1,200 found, first orders \\[3\\]\\(javascript\\:x\\)" in words
+    assert quality.verdict(Reading([], failed="analytics does not answer")) == ("analytics does not answer", False)
+
+
+def test_what_was_read_is_one_sentence_for_all_topics() -> None:
+    row = {"records": 1000, "rejected": 1, "repeats": 2, "late": 3, "unknown_types": 4, "new_versions": 5}
+    words = quality.in_words([row, row])
+    assert words.startswith("2,000 records were read. 2 of them could not be read")
+    assert "4 came again" in words
+    assert "6 came more than five minutes late" in words
+    assert "18 are of types or versions" in words
