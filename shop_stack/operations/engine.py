@@ -23,6 +23,7 @@ from shop_stack.operations.incidents import Incidents
 from shop_stack.operations.journeys import Step, ask_analytics, assemble, is_over, read_log
 from shop_stack.operations.log_link import LogLink
 from shop_stack.operations.model import ActionView, GroupLag, Journey
+from shop_stack.operations.outages import Outages
 from shop_stack.operations.people import People
 from shop_stack.operations.performing import Performer
 from shop_stack.operations.projection import Projection
@@ -119,14 +120,15 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     history, projection = History(), Projection()
     completions = Completions(stack.checkout.within_s)
     link = LogLink(partial(_open, settings, stack, topology, history), store, projection, completions)
-    burning = Burning(stack, history, store, partial(_changes, store, link), completions)
+    look = partial(_changes, store, link)
+    burning, outages = Burning(stack, history, store, look, completions), Outages(stack.zone, store, look)
     checks = BookChecks(projection, store)
-    incidents = Incidents(store, projection, lambda: [*burning.troubles(), *checks.troubles()])
+    incidents = Incidents(store, projection, lambda: [*outages.troubles(), *burning.troubles(), *checks.troubles()])
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
     dead_letters = DeadLetters(topology, runtime)
     performer = Performer(stack, topology, store, runtime, history, sampler, link.wake, dead_letters)
-    sampler.afterwards(burning.observe, incidents.watch, performer.measure_due)
+    sampler.afterwards(burning.observe, outages.observe, incidents.watch, performer.measure_due)
     views = Views(settings, stack, topology, history, projection, link)
     tail = Tail(link.log)
     people = People(topology, runtime, store, link.wake)
