@@ -123,7 +123,7 @@ def test_a_checkout_that_hangs_opens_an_incident_and_its_recovery_closes_it(tmp_
         minutes(30, 12, ends=False)
         [incident] = engine.store.incidents()
         assert (incident.kind, incident.service, incident.resolved_at) == ("objective_completion", "checkout", None)
-        assert "promised: 99% of orders ended within 60 s" in incident.summary
+        assert "promised: 99% of orders ended within 35 s" in incident.summary
         [view] = [one for one in engine.burning.views(orders.now()) if one.kind == "completion"]
         assert (view.service, view.burns, view.budget_left < 1) == ("checkout", True, True)
         minutes(42, 9, ends=True)
