@@ -22,7 +22,7 @@ demo: env
 
 test: env
 	$(BIN)/pytest tests/architecture tests/unit
-	$(BIN)/pytest -n 3 --dist loadgroup tests/contracts tests/flows tests/screens
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
 
 # What these tests go through of delivery, the saga, ingest and the audit, in all their processes; below 95% it fails.
