@@ -26,7 +26,7 @@ pytestmark = pytest.mark.embedded
 SPANS = (
     {},
     {"since": (NOW - timedelta(hours=24)).isoformat(), "until": NOW.isoformat()},
-    {"since": (NOW - timedelta(hours=3, seconds=17)).isoformat(), "until": (NOW - timedelta(seconds=401)).isoformat()},
+    {"since": (NOW - timedelta(hours=2, seconds=17)).isoformat(), "until": (NOW - timedelta(seconds=401)).isoformat()},
     {"since": (NOW - timedelta(minutes=9)).isoformat(), "until": (NOW - timedelta(minutes=2)).isoformat()},
     {"since": (NOW - timedelta(days=4)).isoformat(), "until": NOW.isoformat()},
     {"since": (NOW - timedelta(hours=50)).isoformat(), "until": (NOW - timedelta(hours=24)).isoformat()},
@@ -59,7 +59,7 @@ def funnel(made: Stand, **given: str) -> list[int]:
 def a_day(folder: Path, events: int) -> Iterator[Stand]:
     """A stand with a small day of the shop, ingested and rolled up in several turns."""
     with stand(folder) as made:
-        for span in ShopDay(events, hours=6, until=NOW).by_span(1800.0):
+        for span in ShopDay(events, hours=3, until=NOW).by_span(1800.0):
             for topic, records in span.items():
                 made.log.append(topic, records)
             made.catch_up()
@@ -68,11 +68,11 @@ def a_day(folder: Path, events: int) -> Iterator[Stand]:
 
 
 def test_a_day_of_the_shop_says_the_same_from_marts_and_from_raw_events(tmp_path: Path) -> None:
-    with a_day(tmp_path, 30_000) as made:
+    with a_day(tmp_path, 19_000) as made:
         assert funnel(made)[4] > 20
         assert unlike(made) == []
         with made.warehouse.transaction():
-            made.warehouse.compact((NOW - timedelta(hours=5)).replace(tzinfo=None))
+            made.warehouse.compact((NOW - timedelta(hours=2.5)).replace(tzinfo=None))
         assert unlike(made) == []
 
 
