@@ -37,7 +37,8 @@ class Told:
     def _gather(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.append(line.strip())
+            if line.endswith("\n"):  # whoever is killed while it prints tells half a line
+                self.lines.append(line.strip())
 
     def values(self) -> list[str]:
         return [line.split(" ", 3)[3] for line in self.lines if line.startswith("got ")]
