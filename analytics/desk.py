@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ PAGE_ROWS = 10_000
 MOST_PAGE_ROWS = 50_000
 _THREADS = 4
 _FETCHED = 4096
+_CURSOR = re.compile(r"(?P<key>[0-9a-f]{32})\.(?P<first>[0-9]{1,9})\.(?P<given>[0-9a-f]{8})")
 _AT_ONCE = 200  # so few rows are put together on the loop: a thread for them costs more
 
 
@@ -220,11 +222,10 @@ def _page_rows(text: str | None) -> int:
 
 
 def _read_cursor(cursor: str, asked: str) -> tuple[str, int]:
-    key, _, rest = cursor.partition(".")
-    first, _, given = rest.partition(".")
-    if not (first.isascii() and first.isdecimal() and len(first) < 10) or given != asked:
+    found = _CURSOR.fullmatch(cursor)
+    if found is None or found["given"] != asked:
         raise BadParameter("cursor: it is not one of this question with these parameters")
-    return key, int(first)
+    return found["key"], int(found["first"])
 
 
 def _digest(of: object) -> str:

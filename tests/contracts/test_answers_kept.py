@@ -165,6 +165,9 @@ def test_a_cursor_is_of_its_question_parameters_and_form_alone(shop: Shop) -> No
     assert shop.get(limit=10, cursor=cursor, since=days_before(1).isoformat()).status_code == 400
     assert shop.get(limit=10, cursor=cursor, headers={"accept": ARROW}).status_code == 400
     assert shop.get(limit=10, cursor=f"{key}.999999.{given}").status_code == 400
+    for odd in ("Z" * 32, key[:-1], '"\r\nset-cookie: a=b'):
+        refused = shop.get(limit=10, cursor=f"{odd}.{first}.{given}", headers={"if-none-match": "*"})
+        assert (refused.status_code, "set-cookie" in refused.headers) == (400, False)
     gone = shop.get(limit=10, cursor=f"{'0' * 32}.{first}.{given}")
     assert (gone.status_code, "ask without a cursor" in gone.json()["detail"]) == (410, True)
 
