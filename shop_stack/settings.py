@@ -13,13 +13,23 @@ from shop_stack.errors import NotRunning, SettingError
 
 TopologyName = Literal["microservices", "hybrid", "monolith"]
 TOPOLOGIES: tuple[TopologyName, ...] = ("microservices", "hybrid", "monolith")
+LOOPBACK = "127.0.0.1"
+
+Place = tuple[str, int]
+"""Where something answers: host and port."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The home folder of one stack: all its state, and the names of the files in it."""
+    """The home folder of one stack: all its state, and the names of the files in it.
+
+    `secrets`, when given, is a folder that holds only what this process may know: private keys, tokens, passwords.
+    `sockets`, when given, is where the runtime's socket lies. Both are apart where processes do not trust each other.
+    """
 
     path: Path
+    secrets: Path | None = None
+    sockets: Path | None = None
 
     @property
     def endpoints(self) -> Path:
@@ -28,7 +38,7 @@ class Home:
 
     @property
     def supervisor_socket(self) -> Path:
-        return self.path / "supervisor.sock"
+        return (self.sockets or self.path) / "supervisor.sock"
 
     @property
     def supervisor_lock(self) -> Path:
@@ -62,12 +72,17 @@ class Home:
 
     @property
     def keys(self) -> Path:
+        """Each issuer's public keys; its private one too, unless secrets lie apart."""
         return self.path / "keys"
+
+    @property
+    def private_keys(self) -> Path:
+        return self.secrets or self.keys
 
     @property
     def people_key(self) -> Path:
         """The key under which customers wraps each person's own; without it nobody's data can be read."""
-        return self.keys / "people.key"
+        return self.private_keys / "people.key"
 
     @property
     def replica_logs(self) -> Path:
@@ -75,7 +90,7 @@ class Home:
 
     def token(self, role: str) -> Path:
         """The token file of a role (`operator`, `viewer`, `admin`), mode 0600."""
-        return self.path / f"{role}.token"
+        return (self.secrets or self.path) / f"{role}.token"
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +115,12 @@ def read_endpoints(home: Home) -> Endpoints:
         raise NotRunning(f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}") from error
 
 
+def home_at(path: Path, environment: Mapping[str, str] = os.environ) -> Home:
+    """A home folder, with secrets and sockets where SHOPFLOOR_SECRETS and SHOPFLOOR_SOCKETS put them."""
+    secrets, sockets = environment.get("SHOPFLOOR_SECRETS"), environment.get("SHOPFLOOR_SOCKETS")
+    return Home(path, Path(secrets) if secrets else None, Path(sockets) if sockets else None)
+
+
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
     """`SHOPFLOOR_HOME`, else the platform's user data folder."""
     named = environment.get("SHOPFLOOR_HOME")
@@ -111,7 +132,8 @@ class Settings:
     """How one stack runs. Picklable: the supervisor hands it to every process.
 
     `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
-    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any.
+    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any; `hosts` names the
+    machine or container of a part that does not answer on loopback.
     """
 
     home: Home
@@ -123,6 +145,13 @@ class Settings:
     demo: bool = False
     dashboard: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, part: str) -> Place:
+        """Where a part answers. Raises SettingError for one without a port."""
+        if part not in self.ports:
+            raise SettingError(f"this stack has no address of {part!r}")
+        return self.hosts.get(part, LOOPBACK), self.ports[part]
 
     def __post_init__(self) -> None:
         if self.topology not in TOPOLOGIES:
@@ -142,7 +171,7 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
     stack_file = read("stack", "")
     delivery = read("delivery_seconds", "")
     return Settings(
-        home=Home(Path(str(home)).expanduser().resolve() if home else default_home(environment).resolve()),
+        home=home_at((Path(str(home)).expanduser() if home else default_home(environment)).resolve(), environment),
         log_url=read("log", "embedded:"),
         topology=cast(TopologyName, read("topology", "microservices")),
         stack_file=Path(stack_file) if stack_file else None,
@@ -186,22 +215,34 @@ class _Portable(msgspec.Struct):
     demo: bool
     dashboard: bool
     ports: dict[str, int]
+    hosts: dict[str, str] = {}
+    secrets: str | None = None
+    sockets: str | None = None
 
     @classmethod
     def of(cls, s: Settings) -> "_Portable":
-        stack_file = str(s.stack_file) if s.stack_file else None
+        stack_file, secrets, sockets = map(_words, (s.stack_file, s.home.secrets, s.home.sockets))
         return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo,
-                   s.dashboard, dict(s.ports))  # fmt: skip
+                   s.dashboard, dict(s.ports), dict(s.hosts), secrets, sockets)  # fmt: skip
 
     def settings(self) -> Settings:
         return Settings(
-            home=Home(Path(self.home)),
+            home=Home(Path(self.home), _path(self.secrets), _path(self.sockets)),
             log_url=self.log_url,
             topology=self.topology,
-            stack_file=Path(self.stack_file) if self.stack_file else None,
+            stack_file=_path(self.stack_file),
             bind=self.bind,
             delivery_seconds=self.delivery_seconds,
             demo=self.demo,
             dashboard=self.dashboard,
             ports=self.ports,
+            hosts=self.hosts,
         )
+
+
+def _words(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
+def _path(words: str | None) -> Path | None:
+    return Path(words) if words else None

@@ -29,7 +29,7 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
 from shop_stack.runtime import lifeline
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import LOOPBACK, Home, Place, Settings
 from shop_stack.stack import Stack, read_stack
 
 KEEP_ALIVE_S = 75
@@ -85,16 +85,16 @@ def serve(
 
 def through_gateway(settings: Settings) -> HttpMesh:
     """The way to the services of other groups: Envoy's mesh listener."""
-    gateway = ("127.0.0.1", settings.ports.get("mesh", 0))
+    gateway = settings.place("mesh") if "mesh" in settings.ports else (LOOPBACK, 0)
     return HttpMesh(lambda service: gateway)
 
 
-def bind() -> socket.socket:
-    """A listening socket on a free port of loopback."""
+def bind(place: Place = (LOOPBACK, 0)) -> socket.socket:
+    """A listening socket, on a free port of loopback unless told otherwise."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(place)
     return listener
 
 
