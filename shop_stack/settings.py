@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -147,6 +147,11 @@ class Settings:
     ports: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def inside(self) -> str:
+        """Where a part that only other parts ask shall listen: loopback, or any address of its own container."""
+        return self.bind if self.hosts else LOOPBACK
+
     def place(self, part: str) -> Place:
         """Where a part answers. Raises SettingError for one without a port."""
         if part not in self.ports:
@@ -198,11 +203,31 @@ def to_environment(settings: Settings) -> dict[str, str]:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the supervisor handed over. Raises SettingError when there are none."""
+    """The settings that the supervisor handed over, or a container's own variables with SHOPFLOOR_PLACES among them.
+
+    Raises SettingError when there are neither.
+    """
     text = environment.get("SHOPFLOOR_SETTINGS")
+    if not text and environment.get("SHOPFLOOR_PLACES"):
+        return _in_container(environment)
     if not text:
         raise SettingError("SHOPFLOOR_SETTINGS is not set: this process is started by `shopfloor up`")
     return msgspec.json.decode(text, type=_Portable).settings()
+
+
+def _in_container(environment: Mapping[str, str]) -> Settings:
+    """SHOPFLOOR_PLACES names each part's host and port: `gateway=gateway:8080,mesh=gateway:8085,...`."""
+    hosts, ports = {}, {}
+    for word in environment["SHOPFLOOR_PLACES"].split(","):
+        part, _, place = word.strip().partition("=")
+        host, _, port = place.rpartition(":")
+        if not part or not host or not port.isdigit():
+            raise SettingError(f"SHOPFLOOR_PLACES: {word!r} is not PART=HOST:PORT")
+        hosts[part], ports[part] = host, int(port)
+    demo = environment.get("SHOPFLOOR_DEMO", "1") not in ("", "0")
+    return replace(
+        settings_from({"demo": demo, "dashboard": "dashboard" in ports}, environment), hosts=hosts, ports=ports
+    )
 
 
 class _Portable(msgspec.Struct):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Protocol
 
 import uvicorn
 import uvloop
@@ -38,6 +39,12 @@ _FINISH_S = 10
 _LOOK_S = 1.0
 _POOL_ENDS_S = 2.0
 log = logging.getLogger(__name__)
+
+
+class Channel(Protocol):
+    """Who hears what a replica says of itself."""
+
+    def send(self, message: tuple[str, Any], /) -> None: ...
 
 
 def preload(settings: Settings) -> None:
@@ -72,7 +79,7 @@ def serve(
     settings: Settings,
     stack: Stack,
     replica: str,
-    channel: Connection,
+    channel: Channel,
     listener: socket.socket,
     mesh: Mesh | None = None,
 ) -> None:
@@ -120,7 +127,7 @@ class Server(uvicorn.Server):
         await self.leave.wait()
 
 
-async def _live(group: Group, settings: Settings, replica: str, channel: Connection, listener: socket.socket) -> None:
+async def _live(group: Group, settings: Settings, replica: str, channel: Channel, listener: socket.socket) -> None:
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
@@ -143,7 +150,7 @@ async def _live(group: Group, settings: Settings, replica: str, channel: Connect
     event_log.close()
 
 
-async def _tell_readiness(group: Group, channel: Connection) -> None:
+async def _tell_readiness(group: Group, channel: Channel) -> None:
     said = False
     while True:
         ready = not group.troubles()
@@ -153,7 +160,7 @@ async def _tell_readiness(group: Group, channel: Connection) -> None:
         await asyncio.sleep(_LOOK_S if said else 0.02)
 
 
-def _say(channel: Connection, ready: bool) -> None:
+def _say(channel: Channel, ready: bool) -> None:
     with contextlib.suppress(OSError):
         channel.send(("ready", ready))
 

@@ -22,7 +22,7 @@ from shop_stack.provider.behaviour import (
 )
 from shop_stack.provider.callbacks import Callbacks
 from shop_stack.provider.ledger import STEPS, KeyMisused, Ledger, Reply, Telling
-from shop_stack.settings import LOOPBACK, Settings
+from shop_stack.settings import Settings
 from shop_stack.stack import read_stack
 
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,7 +59,7 @@ def run_provider(settings: Settings, channel: Connection) -> None:
         timeout_graceful_shutdown=3,
     )
     try:
-        listener = listen_on(LOOPBACK, settings.ports["provider"], "the provider")
+        listener = listen_on(settings.inside, settings.ports["provider"], "the provider")
         _Server(config, channel, provider).run(sockets=[listener])
     finally:
         provider.ledger.close()
