@@ -12,6 +12,8 @@ import platformdirs
 from shop_stack.errors import NotRunning, SettingError
 
 TopologyName = Literal["microservices", "hybrid", "monolith"]
+SQLITE = "sqlite:"
+POSTGRESQL = "postgresql://"
 TOPOLOGIES: tuple[TopologyName, ...] = ("microservices", "hybrid", "monolith")
 
 
@@ -110,6 +112,9 @@ def default_home(environment: Mapping[str, str] = os.environ) -> Path:
 class Settings:
     """How one stack runs. Picklable: the supervisor hands it to every process.
 
+    `stores_url` is `sqlite:` (files in the home) or `postgresql://HOST:PORT`, with a password file for each service in
+    the folder `store_secrets`.
+
     `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
     `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any.
     """
@@ -123,12 +128,16 @@ class Settings:
     demo: bool = False
     dashboard: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
+    stores_url: str = SQLITE
+    store_secrets: Path | None = None
 
     def __post_init__(self) -> None:
         if self.topology not in TOPOLOGIES:
             raise SettingError(f"topology {self.topology!r} is not one of: {', '.join(TOPOLOGIES)}")
         if self.log_url != "embedded:" and not self.log_url.startswith("kafka://"):
             raise SettingError(f"log {self.log_url!r} is neither `embedded:` nor `kafka://HOST:PORT`")
+        if self.stores_url != SQLITE and not self.stores_url.startswith(POSTGRESQL):
+            raise SettingError("SHOPFLOOR_STORES is neither `sqlite:` nor `postgresql://HOST:PORT`")
 
 
 def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -141,6 +150,7 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
     home = arguments.get("home")
     stack_file = read("stack", "")
     delivery = read("delivery_seconds", "")
+    secrets = read("store_secrets", "")
     return Settings(
         home=Home(Path(str(home)).expanduser().resolve() if home else default_home(environment).resolve()),
         log_url=read("log", "embedded:"),
@@ -150,6 +160,8 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
         delivery_seconds=_positive("delivery_seconds", delivery) if delivery else None,
         demo=bool(arguments.get("demo")),
         dashboard=bool(arguments.get("dashboard")),
+        stores_url=read("stores", SQLITE),
+        store_secrets=Path(secrets).expanduser().resolve() if secrets else None,
     )
 
 
@@ -186,12 +198,15 @@ class _Portable(msgspec.Struct):
     demo: bool
     dashboard: bool
     ports: dict[str, int]
+    stores_url: str = SQLITE
+    store_secrets: str | None = None
 
     @classmethod
     def of(cls, s: Settings) -> "_Portable":
         stack_file = str(s.stack_file) if s.stack_file else None
+        secrets = str(s.store_secrets) if s.store_secrets else None
         return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo,
-                   s.dashboard, dict(s.ports))  # fmt: skip
+                   s.dashboard, dict(s.ports), s.stores_url, secrets)  # fmt: skip
 
     def settings(self) -> Settings:
         return Settings(
@@ -204,4 +219,6 @@ class _Portable(msgspec.Struct):
             demo=self.demo,
             dashboard=self.dashboard,
             ports=self.ports,
+            stores_url=self.stores_url,
+            store_secrets=Path(self.store_secrets) if self.store_secrets else None,
         )
