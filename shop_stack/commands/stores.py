@@ -10,7 +10,7 @@ from shop_stack.stack import read_stack
 
 _EXAMPLES = """  shopfloor stores prepare --admin-url postgresql://postgres@127.0.0.1:5432/postgres --secrets ./secrets
 
-The administrator's password comes from PGPASSFILE (see PostgreSQL's manual) or PGPASSWORD, not from the command line."""
+The administrator's password comes from PGPASSFILE (see libpq's manual) or PGPASSWORD, not from a command line."""
 
 
 def add(subparsers: Subparsers) -> None:
