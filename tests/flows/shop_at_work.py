@@ -129,10 +129,13 @@ class Shop:
             log.close()
 
     def get(self, service: str, path: str, *, deadline_s: float = 1.0, subject: str | None = None) -> Answer:
-        """The mesh between the groups. Raises MeshError while no replica of the service runs."""
+        """The mesh between the groups. Raises MeshError while no replica of the service runs, and for 5xx."""
         if not any(service in replica.contexts for group in self._running.values() for replica in group):
             raise MeshError(f"no replica of {service} runs")
-        return self.ask(service, "GET", path, subject=subject)
+        answer = self.ask(service, "GET", path, subject=subject)
+        if answer.status >= 500:
+            raise MeshError(f"{service} answered {answer.status}")
+        return answer
 
     def ask(
         self, service: str, method: str, path: str, body: Any = None, subject: str | None = None, key: str | None = None
