@@ -12,6 +12,8 @@ import platformdirs
 from shop_stack.errors import NotRunning, SettingError
 
 TopologyName = Literal["microservices", "hybrid", "monolith"]
+SQLITE = "sqlite:"
+POSTGRESQL = "postgresql://"
 TOPOLOGIES: tuple[TopologyName, ...] = ("microservices", "hybrid", "monolith")
 LOOPBACK = "127.0.0.1"
 
@@ -131,6 +133,9 @@ def default_home(environment: Mapping[str, str] = os.environ) -> Path:
 class Settings:
     """How one stack runs. Picklable: the supervisor hands it to every process.
 
+    `stores_url` is `sqlite:` (files in the home) or `postgresql://HOST:PORT`, with a password file for each service in
+    the folder `store_secrets`.
+
     `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
     `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any; `hosts` names the
     machine or container of a part that does not answer on loopback.
@@ -146,6 +151,8 @@ class Settings:
     dashboard: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
+    stores_url: str = SQLITE
+    store_secrets: Path | None = None
 
     @property
     def inside(self) -> str:
@@ -163,6 +170,8 @@ class Settings:
             raise SettingError(f"topology {self.topology!r} is not one of: {', '.join(TOPOLOGIES)}")
         if self.log_url != "embedded:" and not self.log_url.startswith("kafka://"):
             raise SettingError(f"log {self.log_url!r} is neither `embedded:` nor `kafka://HOST:PORT`")
+        if self.stores_url != SQLITE and not self.stores_url.startswith(POSTGRESQL):
+            raise SettingError("SHOPFLOOR_STORES is neither `sqlite:` nor `postgresql://HOST:PORT`")
 
 
 def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -175,6 +184,7 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
     home = arguments.get("home")
     stack_file = read("stack", "")
     delivery = read("delivery_seconds", "")
+    secrets = read("store_secrets", "")
     return Settings(
         home=home_at((Path(str(home)).expanduser() if home else default_home(environment)).resolve(), environment),
         log_url=read("log", "embedded:"),
@@ -184,6 +194,8 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
         delivery_seconds=_positive("delivery_seconds", delivery) if delivery else None,
         demo=bool(arguments.get("demo")),
         dashboard=bool(arguments.get("dashboard")),
+        stores_url=read("stores", SQLITE),
+        store_secrets=Path(secrets).expanduser().resolve() if secrets else None,
     )
 
 
@@ -243,12 +255,15 @@ class _Portable(msgspec.Struct):
     hosts: dict[str, str] = {}
     secrets: str | None = None
     sockets: str | None = None
+    stores_url: str = SQLITE
+    store_secrets: str | None = None
 
     @classmethod
     def of(cls, s: Settings) -> "_Portable":
-        stack_file, secrets, sockets = map(_words, (s.stack_file, s.home.secrets, s.home.sockets))
-        return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo,
-                   s.dashboard, dict(s.ports), dict(s.hosts), secrets, sockets)  # fmt: skip
+        paths = (s.stack_file, s.home.secrets, s.home.sockets, s.store_secrets)
+        stack_file, secrets, sockets, store_secrets = map(_words, paths)
+        return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo, s.dashboard,
+                   dict(s.ports), dict(s.hosts), secrets, sockets, s.stores_url, store_secrets)  # fmt: skip
 
     def settings(self) -> Settings:
         return Settings(
@@ -262,6 +277,8 @@ class _Portable(msgspec.Struct):
             dashboard=self.dashboard,
             ports=self.ports,
             hosts=self.hosts,
+            stores_url=self.stores_url,
+            store_secrets=_path(self.store_secrets),
         )
 
 

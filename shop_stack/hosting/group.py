@@ -93,7 +93,8 @@ class ServiceAtWork:
 
     def stopped(self) -> list[inbox.Stopped]:
         """The aggregates that a poison event stopped."""
-        return inbox.stopped(self.context.store.kept().driver)
+        with self.context.store.read() as session:
+            return inbox.stopped(session.driver)
 
     def work_in_hand(self) -> Sequence[WorkInHand]:
         """What the service has taken on and not done yet, by kind; at most a second old."""

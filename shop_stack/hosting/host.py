@@ -30,7 +30,7 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
 from shop_stack.runtime import lifeline
-from shop_stack.settings import LOOPBACK, Home, Place, Settings
+from shop_stack.settings import LOOPBACK, SQLITE, Home, Place, Settings
 from shop_stack.stack import Stack, read_stack
 
 KEEP_ALIVE_S = 75
@@ -169,7 +169,7 @@ def exercise(settings: Settings) -> None:
     """Build all services on a home folder that is thrown away and ask each for something; starts no thread."""
     stack = read_stack(settings.stack_file)
     with tempfile.TemporaryDirectory(prefix="shopfloor-") as folder:
-        elsewhere = replace(settings, home=Home(Path(folder)))
+        elsewhere = replace(settings, home=Home(Path(folder)), stores_url=SQLITE)
         access.prepare_keys(elsewhere.home, utc_now())
         cards = [card_of(spec.name) for spec in stack.services]
         group = Group(cards, elsewhere, stack, through_gateway(elsewhere))

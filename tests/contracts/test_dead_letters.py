@@ -15,7 +15,8 @@ from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.events import CATALOG, DEAD_LETTERS, RecordParked, RecordReplayed
 from shop_stack.hosting.context import Context
-from shop_stack.hosting.store import SCHEMA_VERSION, Store, is_passing
+from shop_stack.hosting.sqlite_store import SqliteStore
+from shop_stack.hosting.store import SCHEMA_VERSION, is_passing
 from tests import toy_service
 from tests.contracts.test_delivery_inbox import counted, following, seen, stopped
 from tests.contracts.toy_parts import product, relay_of, send, toy_context
@@ -168,7 +169,7 @@ def test_a_choice_takes_only_what_it_means(context: Context, log: EventLog) -> N
 
 
 def test_a_full_disk_is_no_poison(tmp_path: Path) -> None:
-    store = Store(tmp_path / "small.db")
+    store = SqliteStore(tmp_path / "small.db")
     store.prepare(toy_service.CARD.store)
     pages = store.kept().driver.execute("PRAGMA page_count").fetchone()[0]
     store.kept().driver.execute(f"PRAGMA max_page_count={pages}")
