@@ -65,6 +65,7 @@ def bootstrap(
     path of a Unix socket holds 107 bytes at most.
     """
     ports = settings.ports
+    access_log = Path("/dev/stdout") if settings.hosts else files.access_log
     return {
         "node": {"id": "gateway", "cluster": "shopfloor"},
         "admin": {"address": {"pipe": {"path": files.admin_socket.name, "mode": 0o600}}},
@@ -72,8 +73,8 @@ def bootstrap(
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
         "static_resources": {
             "listeners": [
-                edge_listener(policy, key_sets, Door("edge", settings.bind, ports["gateway"]), files.access_log),
-                edge_listener(policy, key_sets, Door("trial", inside, ports["trial"], 1), files.access_log),
+                edge_listener(policy, key_sets, Door("edge", settings.bind, ports["gateway"]), access_log),
+                edge_listener(policy, key_sets, Door("trial", inside, ports["trial"], 1), access_log),
                 mesh_listener(policy, Door("mesh", inside, ports["mesh"])),
             ],
             "clusters": [
