@@ -14,6 +14,7 @@ from shop_stack.eventlog.loss import find_loss
 from shop_stack.eventlog.opening import open_log
 from shop_stack.hosting.service import Answer
 from shop_stack.operations.audit_home import audit_home
+from shop_stack.postgres import server_of
 from shop_stack.runtime.repairing import outboxes_of
 from tests import needs
 from tests.flows.shop_at_work import ENDS, Shop, gaps, until
@@ -64,6 +65,10 @@ def test_replicas_share_the_work_and_a_killed_server_loses_nothing(durable: Post
     assert sum(outbox.waiting() for outbox in outboxes) == 0
     with open_log(shop.settings) as log:
         assert not find_loss(log, outboxes, datetime.now(UTC))
+    with server_of(durable.url, durable.secrets).connect("orders") as orders_role:
+        one = "(SELECT max(order_id) FROM orders WHERE state = 'completed')"
+        orders_role.execute(f"UPDATE orders SET state = 'rejected' WHERE order_id = {one}".encode())  # noqa: S608
+    assert not audit_home(shop.settings, strict=True, now=datetime.now(UTC)).ok, "the auditor reads what is there"
 
 
 def _wanted(number: int) -> dict[str, int]:
