@@ -137,7 +137,8 @@ async def _live(group: Group, settings: Settings, replica: str, channel: Channel
     try:
         event_log = await asyncio.to_thread(open_log, settings)
         group.start(event_log, replica)
-        telling = asyncio.create_task(_tell_readiness(group, channel))
+        on_loop = settings.stores_url == SQLITE
+        telling = asyncio.create_task(_tell_readiness(group, channel, on_loop))
         await asyncio.wait([asyncio.create_task(leaving.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
         telling.cancel()
         group.leaving = True
@@ -150,10 +151,11 @@ async def _live(group: Group, settings: Settings, replica: str, channel: Channel
     event_log.close()
 
 
-async def _tell_readiness(group: Group, channel: Channel) -> None:
+async def _tell_readiness(group: Group, channel: Channel, on_loop: bool) -> None:
+    """`on_loop`: the stores are files; a server may hang, and must not keep the loop from answering."""
     said = False
     while True:
-        ready = not group.troubles()
+        ready = not (group.troubles() if on_loop else await asyncio.to_thread(group.troubles))
         if ready != said:
             said = ready
             _say(channel, ready)

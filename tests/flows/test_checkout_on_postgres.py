@@ -5,11 +5,17 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from shop_stack.eventlog.loss import find_loss
+from shop_stack.eventlog.opening import open_log
 from shop_stack.hosting.service import Answer
+from shop_stack.operations.audit_home import audit_home
+from shop_stack.postgres import server_of
+from shop_stack.runtime.repairing import outboxes_of
 from tests import needs
 from tests.flows.shop_at_work import ENDS, Shop, gaps, until
 from tests.postgres_server import PostgresServer, running_postgres
@@ -51,6 +57,18 @@ def test_replicas_share_the_work_and_a_killed_server_loses_nothing(durable: Post
         assert levels["pot"] == {"available": 0, "reserved": 0, "sold": 20}
         assert {name: sum(units.values()) for name, units in levels.items()} == _PRODUCTS
         assert gaps(shop.events()) == []
+    report = audit_home(shop.settings, strict=True, now=datetime.now(UTC))
+    assert [found for found in report.invariants if found.status == "violated"] == []
+    assert report.orders == len(orders)
+    outboxes = outboxes_of(shop.settings)
+    assert {outbox.name for outbox in outboxes} == {spec.name for spec in shop.stack.services}
+    assert sum(outbox.waiting() for outbox in outboxes) == 0
+    with open_log(shop.settings) as log:
+        assert not find_loss(log, outboxes, datetime.now(UTC))
+    with server_of(durable.url, durable.secrets).connect("orders") as orders_role:
+        one = "(SELECT max(order_id) FROM orders WHERE state = 'completed')"
+        orders_role.execute(f"UPDATE orders SET state = 'rejected' WHERE order_id = {one}".encode())  # noqa: S608
+    assert not audit_home(shop.settings, strict=True, now=datetime.now(UTC)).ok, "the auditor reads what is there"
 
 
 def _wanted(number: int) -> dict[str, int]:
