@@ -4,6 +4,7 @@ import argparse
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def running_settings(home: Home) -> Settings:
     except OSError:
         message = f"nothing has run on {home.path}; start it with: shopfloor up --home {home.path}"
         raise NotRunning(message) from None
-    return from_environment({"SHOPFLOOR_SETTINGS": text})
+    return replace(from_environment({"SHOPFLOOR_SETTINGS": text}), home=home)
 
 
 def typed(words: str, home: Home) -> str:
