@@ -27,9 +27,10 @@ COPY shop_stack /srv/shopfloor/shop_stack
 COPY analytics /srv/shopfloor/analytics
 COPY console /srv/shopfloor/console
 COPY dashboard /srv/shopfloor/dashboard
-RUN /opt/shopfloor/bin/python -m compileall -q -j 0 /srv/shopfloor
-ENV PATH=/opt/shopfloor/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/srv/shopfloor PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 HOME=/tmp LANG=C.UTF-8
+RUN echo /srv/shopfloor > /opt/shopfloor/lib/python3.11/site-packages/shopfloor.pth \
+    && /opt/shopfloor/bin/python -m compileall -q -j 0 /srv/shopfloor
+ENV PATH=/opt/shopfloor/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
+    LANG=C.UTF-8
 WORKDIR /srv/shopfloor
 USER 10001:10001
 CMD ["shopfloor", "--help"]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -64,3 +65,12 @@ def trial_data(name: str) -> Path:
     if not folder or not (Path(folder) / name).exists():
         _missing(f"the trial file {name}", f"put {name} into a folder and set SHOPFLOOR_TRIAL_DATA to it")
     return Path(folder) / name
+
+
+def docker() -> None:
+    """A Docker Engine that answers, with Compose."""
+    for words in (["docker", "info"], ["docker", "compose", "version"]):
+        try:
+            subprocess.run(words, capture_output=True, check=True, timeout=30)
+        except (OSError, subprocess.SubprocessError):
+            _missing(f"`{' '.join(words)}`", "apt-get install docker.io, and Docker Compose 2.20 or newer as its plugin")

@@ -1,0 +1,25 @@
+"""One project for all tests of this folder: made from nothing, taken down with its volumes at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from shop_stack.runtime.ports import choose_ports
+from tests import needs
+from tests.compose.project import UP_S, Project
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Project]:
+    """The demo, up and healthy."""
+    needs.docker()
+    ports = choose_ports({})
+    running = Project(ports["gateway"], ports["dashboard"])
+    running.compose("down", "-v", "--timeout", "1")
+    running.compose("build", "--quiet", timeout_s=900)
+    try:
+        running.compose("up", "-d", "--wait", timeout_s=UP_S)
+        yield running
+    finally:
+        print(running.compose("logs", "--no-color", "--tail", "5", check=False)[-6000:])
+        running.compose("down", "-v", "--timeout", "5", check=False)

@@ -1,0 +1,84 @@
+"""The unmodified compose.yaml, up as a project of its own, and what its tests ask of it."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+NAME = "shopfloor-test"
+UP_S = 420
+
+
+@dataclass(frozen=True)
+class Project:
+    """A running project. Ports are the published ones."""
+
+    gateway: int
+    dashboard: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Compose is told beside the file."""
+        ports = {"GATEWAY_PORT": str(self.gateway), "DASHBOARD_PORT": str(self.dashboard)}
+        return os.environ | ports | {"COMPOSE_PROJECT_NAME": NAME}
+
+    def compose(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:
+        """`docker compose WORDS`; its standard output."""
+        done = subprocess.run(["docker", "compose", *words], cwd=ROOT, env=self.environment, capture_output=True,
+                              text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+        assert not check or done.returncode == 0, f"docker compose {' '.join(words)}: {done.stderr[-3000:]}"
+        return done.stdout
+
+    def shopfloor(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:
+        """A command in a console container of its own."""
+        return self.compose("run", "--rm", "-T", "console", "shopfloor", *words, timeout_s=timeout_s, check=check)
+
+    def load(self, rate: float, seconds: float) -> "subprocess.Popen[str]":
+        """Orders alone, in the background; ends with a report in JSON on its standard output."""
+        words = ["run", "--rm", "-T", "console", "shopfloor", "load", "--orders-only", "--rate", str(rate)]
+        return subprocess.Popen(["docker", "compose", *words, "--for", f"{seconds:g}s", "--json"], cwd=ROOT, text=True,
+                                env=self.environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)  # fmt: skip
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Every container that Compose lists, inspected."""
+        ids = self.compose("ps", "-a", "-q").split()
+        return inspected(ids)
+
+    def of(self, service: str) -> list[dict[str, Any]]:
+        """The running containers of a service, in the order of their numbers."""
+        label = "com.docker.compose.container-number"
+        found = inspected(self.compose("ps", "-q", service).split())
+        return sorted(found, key=lambda one: int(one["Config"]["Labels"][label]))
+
+    def kill(self, service: str) -> None:
+        """kill -9 of the first process of a service's first container, as a fault would: Docker starts it again."""
+        os.kill(int(self.of(service)[0]["State"]["Pid"]), 9)
+
+    def audit(self) -> dict[str, Any]:
+        """The strict audit's report, run where operations runs."""
+        done = self.compose("exec", "-T", "operations", "shopfloor", "audit", "--json", check=False)
+        report: dict[str, Any] = json.loads(done)
+        return report
+
+
+def inspected(ids: list[str]) -> list[dict[str, Any]]:
+    """`docker inspect` of these."""
+    if not ids:
+        return []
+    done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True, timeout=60)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def until(holds: Callable[[], Any], patience_s: float, every_s: float = 0.5) -> Any:
+    """The first true answer; fails when none comes in time."""
+    deadline = time.monotonic() + patience_s
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, f"not within {patience_s:g} s"
+        time.sleep(every_s)
+    return answer

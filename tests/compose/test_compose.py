@@ -1,0 +1,127 @@
+"""The demo on real engines, from the unmodified compose.yaml: what runs, what is published, scaling, faults, the books."""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.compose.project import Project, until
+
+OURS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
+ONCE = {"prepare", "engines", "past"}
+
+
+def balanced(project: Project) -> bool:
+    """Whether the audit finds nothing and skips only what was not asked for."""
+    found = project.audit()["invariants"]
+    return all(one["status"] in ("ok", "skipped") for one in found) and _read(found, "analytics_equals_log") == "ok"
+
+
+def _read(invariants: list[dict[str, Any]], name: str) -> str:
+    return str(next(one["status"] for one in invariants if one["name"] == name))
+
+
+def settled(project: Project) -> bool:
+    """Whether nothing is in flight and the books balance."""
+    return balanced(project)
+
+
+def test_everything_is_healthy_and_two_ports_are_published_on_loopback(project: Project) -> None:
+    published = set()
+    for one in project.containers():
+        service = one["Config"]["Labels"]["com.docker.compose.service"]
+        if service in ONCE:
+            assert one["State"]["ExitCode"] == 0, service
+        else:
+            assert one["State"]["Running"], service
+            assert one["State"].get("Health", {"Status": "healthy"})["Status"] == "healthy", service
+        for bindings in (one["HostConfig"]["PortBindings"] or {}).values():
+            published |= {(service, binding["HostIp"]) for binding in bindings}
+    assert published == {("gateway", "127.0.0.1"), ("dashboard", "127.0.0.1")}
+    assert httpx.get(f"http://127.0.0.1:{project.gateway}/v1/products", trust_env=False).json()
+    assert httpx.get(f"http://127.0.0.1:{project.dashboard}/", trust_env=False).status_code == 200
+
+
+def test_nothing_runs_as_root_and_ours_can_write_nowhere(project: Project) -> None:
+    for one in project.containers():
+        if not one["State"]["Running"]:
+            continue
+        name = one["Name"]
+        status = open(f"/proc/{one['State']['Pid']}/status").read()
+        uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+        effective = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
+        assert "0" not in uids, f"{name} runs as root"
+        assert int(effective, 16) == 0, f"{name} has capabilities"
+        if one["Config"]["Image"].startswith("shopfloor"):
+            assert one["HostConfig"]["ReadonlyRootfs"], name
+
+
+def test_each_container_knows_its_own_secrets_and_one_holds_the_engine(project: Project) -> None:
+    holders = set()
+    for one in project.containers():
+        service = one["Config"]["Labels"]["com.docker.compose.service"]
+        holders |= {service for mount in one["Mounts"] if mount["Destination"].endswith("docker.sock")}
+    assert holders == {"runtime"}
+    for service in ("storefront", "orders"):
+        assert project.compose("exec", "-T", service, "ls", "/run/secrets").split() == [service]
+    assert "shoppers.pem" in project.compose("exec", "-T", "customers", "ls", "/run/secrets")
+    asked = (
+        "import os, psycopg\n"
+        "password = open('/run/secrets/orders').read().strip()\n"
+        "for database in ('shop_orders', 'shop_payments'):\n"
+        "    try:\n"
+        "        psycopg.connect(host='postgres', user='shop_orders', password=password, dbname=database).close()\n"
+        "        print(database, 'entered')\n"
+        "    except psycopg.OperationalError as error:\n"
+        "        print(database, 'permission denied' in str(error))\n"
+    )
+    assert project.compose("exec", "-T", "orders", "python", "-c", asked).split("\n")[:2] == [
+        "shop_orders entered",
+        "shop_payments True",
+    ]
+
+
+def test_scaled_to_three_and_back_under_load_without_a_failed_request(project: Project) -> None:
+    load = project.load(rate=4, seconds=40)
+    for service in ("orders", "payments"):
+        project.shopfloor("scale", service, "3", "--reason", "a trial")
+        numbers = [one["Config"]["Labels"]["com.docker.compose.container-number"] for one in project.of(service)]
+        assert numbers == ["1", "2", "3"]
+    shares = until(lambda: _members_with_partitions(project, "orders", 3), 30)
+    assert shares
+    for service in ("orders", "payments"):
+        project.shopfloor("scale", service, "1", "--reason", "a trial", "--force")
+        assert len(project.of(service)) == 1
+    report = json.loads(load.communicate(timeout=240)[0])
+    assert report["failed_requests"] == 0, report
+    assert report["orders_placed"] >= 100
+    assert report["orders_completed"] + report["orders_rejected"] == report["orders_placed"], report
+    until(lambda: balanced(project), 60, 2)
+
+
+def _members_with_partitions(project: Project, service: str, how_many: int) -> bool:
+    """Whether so many replicas of a service have settled in their group, as their own pages tell."""
+    ready = 0
+    for one in project.of(service):
+        asked = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8000/readyz').status)"
+        done = subprocess.run(["docker", "exec", one["Id"], "python", "-c", asked], capture_output=True, text=True,
+                              check=False, timeout=30)  # fmt: skip
+        ready += done.stdout.strip() == "200"
+    return ready == how_many
+
+
+@pytest.mark.parametrize("victim", ["inventory", "analytics", "gateway", "kafka", "postgres"])
+def test_a_killed_part_comes_back_and_nothing_is_lost(project: Project, victim: str) -> None:
+    load = project.load(rate=2, seconds=25)
+    time.sleep(6)  # the fault comes into a load that runs
+    before = project.of(victim)[0]["State"]["StartedAt"]
+    project.kill(victim)
+    until(lambda: [one for one in project.of(victim) if one["State"]["StartedAt"] != before], 60)
+    until(lambda: project.of(victim)[0]["State"].get("Health", {}).get("Status") == "healthy", 90)
+    report = json.loads(load.communicate(timeout=300)[0])
+    assert report["orders_open"] == 0, report
+    assert report["orders_placed"] > 0
+    until(lambda: settled(project), 90, 2)
