@@ -24,6 +24,7 @@ test: env
 	$(BIN)/pytest tests/architecture tests/unit
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder tests/contracts tests/flows tests/screens
 	$(BIN)/pytest tests/stack
+	$(BIN)/pytest tests/compose
 
 # What these tests go through of delivery, the saga, ingest and the audit, in all their processes; below 95% it fails.
 COVERED_BY := tests/contracts/test_delivery_*.py tests/contracts/test_dead_letters.py tests/unit/test_arrivals.py \
