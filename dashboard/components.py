@@ -7,6 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from dashboard.moment import Moment
 from dashboard.reads import Reading, Row, now
 from dashboard.text import clean, escaped
 
@@ -34,10 +35,13 @@ def _age(as_of: datetime, age_s: float) -> str:
     return f"{age_s / 60:.0f} min old" if age_s < 7200 else f"since {as_of:%d %b %H:%M} UTC"
 
 
-def show_freshness(reading: Reading) -> None:
-    """The badge itself."""
+def show_freshness(reading: Reading, when: Moment) -> None:
+    """The badge itself; of an earlier moment it says that it is none of now."""
     words, colour = freshness(reading.as_of, reading.failed, now())
-    st.badge(words, color=colour, help="The age of the newest event behind these figures.")  # type: ignore[arg-type]
+    told = "The age of the newest event behind these figures."
+    if when.back and reading.failed is None:
+        words, colour, told = "not now", "orange", "Only events with a time before the chosen moment count."
+    st.badge(words, color=colour, help=told)  # type: ignore[arg-type]
 
 
 def stated(reading: Reading, nothing: str) -> bool:
@@ -70,7 +74,8 @@ def _harmless(value: object) -> object:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def download(reading: Reading, name: str) -> None:
+def download(reading: Reading, name: str, when: Moment) -> None:
     """A button that saves a panel's rows."""
-    st.download_button("CSV", as_csv(reading.rows), file_name=f"{name}.csv", mime="text/csv", key=f"csv-{name}",
+    file_name = f"{when.file_name(name)}.csv"
+    st.download_button("CSV", as_csv(reading.rows), file_name=file_name, mime="text/csv", key=f"csv-{name}",
                        icon=":material/download:", type="tertiary", on_click="ignore")  # fmt: skip

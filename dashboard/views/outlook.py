@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.components import download, stated
+from dashboard.moment import Moment
 from dashboard.reads import Reading, Row, ask, now, stack
 from dashboard.text import escaped
 
@@ -32,7 +33,12 @@ def words_of(rows: list[Row]) -> str:
     return f"{escaped(row['model'])} on {escaped(row['origin'])} data{mase}; made {made:%d %b %H:%M}."
 
 
-def show_days() -> None:
+def none_yet(when: Moment) -> str:
+    """In the place of a forecast's words, where there is none."""
+    return "No forecast had been made yet." if when.back else "The first forecast is being made."
+
+
+def show_days(when: Moment) -> None:
     """Revenue or orders a day, with the next 14 days, of the running shop or of what was imported."""
     head, choice = st.columns([3, 2], vertical_alignment="center")
     head.subheader("The next 14 days", anchor=False)
@@ -40,7 +46,7 @@ def show_days() -> None:
         what = st.segmented_control("Series", list(_SERIES), default="Revenue", required=True, key="series",
                                     label_visibility="collapsed", bind="query-params")  # fmt: skip
     what = what or "Revenue"
-    past = ask("revenue_by_day")
+    past = ask("revenue_by_day", **when.asked)
     if not stated(past, "No order has been placed yet."):
         return
     days = by_source(past.rows)
@@ -48,8 +54,8 @@ def show_days() -> None:
     if len(days) > 1:
         source = st.segmented_control("Data", list(days), default=source, required=True, key="days-of",
                                       label_visibility="collapsed", bind="query-params") or source  # fmt: skip
-    ahead = [row for row in ask("forecasts", series=_SERIES[what]).rows if source_of(row) == source]
-    _days_chart(replace(past, rows=last_days(days[source])), ahead, what)
+    ahead = [row for row in ask("forecasts", series=_SERIES[what], **when.asked).rows if source_of(row) == source]
+    _days_chart(replace(past, rows=last_days(days[source])), ahead, what, when)
 
 
 def source_of(row: Row) -> str:
@@ -71,36 +77,32 @@ def last_days(rows: list[Row]) -> list[Row]:
     return [row for row in rows if charts.moment(str(row["day"])[:10]) > first]
 
 
-def _days_chart(past: Reading, ahead: list[Row], what: str) -> None:
+def _days_chart(past: Reading, ahead: list[Row], what: str, when: Moment) -> None:
     money = what == "Revenue"
     value, scale, unit = ("revenue_minor", 0.01, stack().currency) if money else ("orders", 1.0, "Orders")
     option = charts.forecast_chart(charts.days_of(past.rows, value), points_of(ahead), scale)
     st.echarts_chart(option, height=320, alt=f"{what} by day with the forecast of the next 14 days")
     origins = sorted({str(row["origin"]) for row in past.rows})
-    words = words_of(ahead) if ahead else "The first forecast is being made."
+    words = words_of(ahead) if ahead else none_yet(when)
     data = escaped(", ".join(origins))
     st.caption(f"{escaped(unit)} a day, days of {escaped(stack().time_zone)}; {data} data. {words}")
-    download(past, "revenue_by_day")
+    download(past, "revenue_by_day", when)
 
 
-def show_hour() -> None:
+def show_hour(when: Moment) -> None:
     """Requests a minute of one service, with the next hour."""
     names = [spec.name for spec in stack().services]
     head, choice = st.columns([3, 2], vertical_alignment="center")
     head.subheader("The next hour", anchor=False)
     with choice:
         service = st.selectbox("Service", names, key="service", label_visibility="collapsed", bind="query-params")
-    past = ask("service_minutes", service=service, since=_hours_ago(3))
-    ahead = ask("forecasts", series=f"requests:{service}")
+    past = ask("service_minutes", service=service, since=when.before(now(), hours=3), **when.asked)
+    ahead = ask("forecasts", series=f"requests:{service}", **when.asked)
     if not stated(past, "No request has been measured yet."):
         return
     rows: list[dict[str, Any]] = [row for row in past.rows if row["service"] == service]
     option = charts.forecast_chart(charts.hour_of(rows, "requests_per_minute"), points_of(ahead.rows))
     st.echarts_chart(option, height=320, alt=f"Requests a minute at {service} with the forecast of the next hour")
-    words = words_of(ahead.rows) if ahead.rows else "The first forecast is being made."
+    words = words_of(ahead.rows) if ahead.rows else none_yet(when)
     st.caption(f"Requests a minute, calls between services included. {words}")
-    download(past, "service_minutes")
-
-
-def _hours_ago(hours: int) -> str:
-    return (now() - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:00Z")
+    download(past, "service_minutes", when)

@@ -5,16 +5,21 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import download, stated
+from dashboard.moment import Moment
 from dashboard.reads import Reading, Row, ask
 from dashboard.text import clean, escaped
+from dashboard.views.looking_back import not_kept
 
 _COUNTS = {"records": "read", "rejected": "rejected", "repeats": "repeated", "late": "late",
            "unknown_types": "unknown types", "new_versions": "new versions"}  # fmt: skip
 
 
-def show() -> None:
+def show(when: Moment) -> None:
     """One sentence for all, the checks that fail, and a table by topic."""
     st.subheader("Can these figures be trusted?", anchor=False)
+    if when.back:
+        not_kept("What the checks of the books found, and what was rejected or late, is")
+        return
     checks, quality = ask("checks"), ask("data_quality")
     if not stated(quality, "Nothing was read yet."):
         return
@@ -27,7 +32,7 @@ def show() -> None:
         for row in quality.rows
     ]  # fmt: skip
     st.dataframe(shown, hide_index=True, alt="What was read of each topic, and what was not right with it")
-    download(quality, "data_quality")
+    download(quality, "data_quality", when)
 
 
 def verdict(checks: Reading) -> tuple[str, bool]:

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import show_freshness, stated
+from dashboard.moment import Moment
 from dashboard.reads import ask, stack
 from dashboard.text import escaped
 from shop_stack.money import format_minor
@@ -40,14 +41,21 @@ def last_imported(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return found[1] if found else None
 
 
-def show() -> None:
+def headed(day: str | None, when: Moment) -> str:
+    """The panel's heading: the last day imported, today so far, or an earlier day until the moment."""
+    if day:
+        return f"{day}, the last day imported"
+    return f"{when.at.astimezone(when.zone):%a %d %b until %H:%M}" if when.at is not None else "Today so far"
+
+
+def show(when: Moment) -> None:
     """The panel."""
-    reading = ask("vital_signs")
+    reading = ask("vital_signs", **when.asked)
     day = last_imported(reading.rows)
     head, badge = st.columns([5, 1], vertical_alignment="center")
-    head.subheader(f"{day}, the last day imported" if day else "Today so far", anchor=False)
+    head.subheader(headed(day, when), anchor=False)
     with badge:
-        show_freshness(reading)
+        show_freshness(reading, when)
     if not stated(reading, "No order has been placed yet; the first one shows up here within seconds."):
         return
     rows = {row["metric"]: row for row in reading.rows}
@@ -55,10 +63,11 @@ def show() -> None:
     for column, metric in zip(st.columns(len(_ORDER)), _ORDER, strict=True):
         if metric in rows:
             row = rows[metric]
-            name = _NAMES[metric].removesuffix(" today") if day else _NAMES[metric]
+            name = _NAMES[metric].removesuffix(" today") if day or when.back else _NAMES[metric]
             column.metric(name, figure(row, "today", currency), delta(row), border=True,
                           help=escaped(row["definition"]),
                           delta_description=f"was {figure(row, 'same_weekday', currency)}")  # fmt: skip
     note = rows[_ORDER[0]].get("origin_note") or reading.note
-    against = "a week before." if day else "last week until the same time of day."
+    week = "a week before" if when.back else "last week"
+    against = "a week before." if day else f"{week} until the same time of day."
     st.caption(f"Against the same weekday {against} {escaped(note).capitalize()}")

@@ -1,13 +1,16 @@
 """The dashboard in a real Chromium against a real stack: the figures, the phone, scaling with a token, dead parts."""
 
 import contextlib
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from analytics.client import QuestionsClient
 from shop_stack.access import read_token
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.settings import Home, read_endpoints
@@ -97,6 +100,50 @@ def test_scaling_asks_for_a_token_and_keeps_it_out_of_the_address(home: Home, br
     page.get_by_role("button", name="Scale", exact=True).click()
     expect(page.get_by_text("Scaling storefront to 2.")).to_be_visible(timeout=PATIENCE_MS)
     assert read_token(home) not in page.url
+    page.close()
+
+
+def test_an_earlier_minute_is_named_on_every_panel_and_left_again(home: Home, browser: Browser) -> None:
+    page = opened(browser, home, 390, 844)
+    address = f"{read_endpoints(home).dashboard}/?series=Orders"
+    page.goto(f"{address}&at={known_minute(home)}")
+    expect(page.get_by_text("Looking back: as of")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", name="Services, in the minute before")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("known of now alone; it is not shown").first).to_be_visible(timeout=PATIENCE_MS)
+    assert page.get_by_role("heading", name="Today so far").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
+    expect(page.get_by_text("Looking back: as of")).to_be_in_viewport(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Back to now").click()
+    expect(page.get_by_role("heading", name="Today so far")).to_be_visible(timeout=PATIENCE_MS)
+    assert page.url == address
+    assert page.get_by_test_id("stException").count() == 0
+    page.close()
+
+
+def known_minute(home: Home) -> str:
+    """The first whole minute that is over and after which there are events; waits for it, a minute at most."""
+    with QuestionsClient(read_endpoints(home).analytics, read_token(home, "viewer")) as client:
+        first = datetime.fromisoformat(client.ask("data_range").rows[0]["first"]) + timedelta(minutes=1)
+    ends = time.monotonic() + 70
+    while datetime.now(UTC) < first and time.monotonic() < ends:
+        time.sleep(0.5)
+    return f"{first:%Y-%m-%dT%H:%MZ}"
+
+
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [("%3Cimg%20src%3Dx%3E", "is not a time"), ("1999-01-01", "the data begin"), ("2999-01-01", "to come")],
+)
+def test_a_moment_that_cannot_be_shown_is_said_in_place_of_figures(
+    home: Home, browser: Browser, at: str, why: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{read_endpoints(home).dashboard}/?at={at}")
+    expect(page.get_by_text("This moment cannot be shown")).to_contain_text(why, timeout=PATIENCE_MS)
+    assert page.get_by_test_id("stMetricValue").count() == 0
+    page.get_by_role("button", name="Show now").click()
+    expect(page.get_by_role("heading", name="Today so far")).to_be_visible(timeout=PATIENCE_MS)
     page.close()
 
 
