@@ -109,7 +109,7 @@ def test_an_earlier_minute_is_named_on_every_panel_and_left_again(home: Home, br
     page.goto(f"{address}&at={known_minute(home)}")
     expect(page.get_by_text("Looking back: as of")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_role("heading", name="Services, in the minute before")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("known of now alone; it is not shown").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("known of now alone; it is not shown").last).to_be_visible(timeout=PATIENCE_MS)
     assert page.get_by_role("heading", name="Today so far").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
