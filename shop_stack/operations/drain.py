@@ -111,9 +111,9 @@ def estimate(points: Sequence[Point]) -> Drain:
         (L - d*t)^2 = t80^2 * s2 * (t + t^2/W),
 
     less the time since that lump; an estimate whose time is over has failed, and is not told. A backlog of which
-    nothing is processed has no cycles; see `_still_s`. Where d lies within t80 standard errors of 0 nothing is told: neither
-    that it drains nor that it does not. What it cannot know: that arrivals or the service rate will change; of a change
-    that has happened, see `steady` and `_is_strange`.
+    nothing is processed has no cycles; see `_still_s`. Where d lies within t80 standard errors of 0 nothing is told:
+    neither that it drains nor that it does not. What it cannot know: that arrivals or the service rate will change; of
+    a change that has happened, see `steady` and `_is_strange`.
     """
     if points and points[-1].behind <= 0:
         return Drain(state="nothing_waits")
