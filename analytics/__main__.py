@@ -35,7 +35,7 @@ def main() -> int:
     """Run until SIGTERM, or until the supervisor's pipe closes. The exit code is 1 when ingestion broke."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     keep_out("pandas")
-    lifeline.follow(0)
+    lifeline.follow_supervisor()
     try:
         return serve(from_environment())
     except ShopfloorError as error:

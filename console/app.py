@@ -14,7 +14,7 @@ from console.feed import Feed
 from console.screens.floor import Floor, ReadOnlyFloor
 from console.screens.view import FloorView
 from console.widgets.lines import LOOKS
-from shop_stack.settings import Home
+from shop_stack.settings import home_at
 
 DARK = Theme(
     name="shopfloor-dark", primary="#7aa2f7", secondary="#73daca", accent="#7dcfff", success="#9ece6a",
@@ -40,9 +40,9 @@ class ConsoleApp(App[None]):
 
     def __init__(self, home: Path, *, read_only: bool = False, role: str = "operator", theme: str = "dark") -> None:
         super().__init__()
-        self._home = Home(home)
+        self._home = home_at(home)
         self._read_only = read_only
-        self._role = "viewer" if read_only and Home(home).token("viewer").exists() else role
+        self._role = "viewer" if read_only and self._home.token("viewer").exists() else role
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)

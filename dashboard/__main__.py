@@ -9,10 +9,10 @@ from shop_stack.settings import from_environment
 
 
 def main() -> None:
-    """Serve until SIGTERM, on loopback only: readers are not asked who they are."""
+    """Serve until SIGTERM, on loopback only (or a container's own network): readers are not asked who they are."""
     settings = from_environment()
-    lifeline.follow(0)
-    listener = listen_on("127.0.0.1", settings.ports["dashboard"], "the dashboard")
+    lifeline.follow_supervisor()
+    listener = listen_on(settings.inside, settings.ports["dashboard"], "the dashboard")
     config = uvicorn.Config(make_app(), log_level="warning", ws="websockets")
     uvicorn.Server(config).run(sockets=[listener])
 

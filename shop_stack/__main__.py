@@ -26,6 +26,7 @@ _COMMANDS = (
     "analytics",
     "dead-letters",
     "audit",
+    "stores",
     "load",
     "simulate",
     "import",

@@ -124,7 +124,7 @@ def read_token(home: Home, role: str = "operator") -> str:
 
 
 def _private_path(home: Home, issuer: Issuer) -> Path:
-    return home.keys / f"{issuer}.pem"
+    return home.private_keys / f"{issuer}.pem"
 
 
 def _make_key(home: Home, issuer: Issuer) -> None:

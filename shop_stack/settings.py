@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -12,14 +12,26 @@ import platformdirs
 from shop_stack.errors import NotRunning, SettingError
 
 TopologyName = Literal["microservices", "hybrid", "monolith"]
+SQLITE = "sqlite:"
+POSTGRESQL = "postgresql://"
 TOPOLOGIES: tuple[TopologyName, ...] = ("microservices", "hybrid", "monolith")
+LOOPBACK = "127.0.0.1"
+
+Place = tuple[str, int]
+"""Where something answers: host and port."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The home folder of one stack: all its state, and the names of the files in it."""
+    """The home folder of one stack: all its state, and the names of the files in it.
+
+    `secrets`, when given, is a folder that holds only what this process may know: private keys, tokens, passwords.
+    `sockets`, when given, is where the runtime's socket lies. Both are apart where processes do not trust each other.
+    """
 
     path: Path
+    secrets: Path | None = None
+    sockets: Path | None = None
 
     @property
     def endpoints(self) -> Path:
@@ -28,7 +40,7 @@ class Home:
 
     @property
     def supervisor_socket(self) -> Path:
-        return self.path / "supervisor.sock"
+        return (self.sockets or self.path) / "supervisor.sock"
 
     @property
     def supervisor_lock(self) -> Path:
@@ -62,12 +74,17 @@ class Home:
 
     @property
     def keys(self) -> Path:
+        """Each issuer's public keys; its private one too, unless secrets lie apart."""
         return self.path / "keys"
+
+    @property
+    def private_keys(self) -> Path:
+        return self.secrets or self.keys
 
     @property
     def people_key(self) -> Path:
         """The key under which customers wraps each person's own; without it nobody's data can be read."""
-        return self.keys / "people.key"
+        return self.private_keys / "people.key"
 
     @property
     def replica_logs(self) -> Path:
@@ -75,7 +92,7 @@ class Home:
 
     def token(self, role: str) -> Path:
         """The token file of a role (`operator`, `viewer`, `admin`), mode 0600."""
-        return self.path / f"{role}.token"
+        return (self.secrets or self.path) / f"{role}.token"
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +117,12 @@ def read_endpoints(home: Home) -> Endpoints:
         raise NotRunning(f"{home.endpoints} is unreadable ({error}); run: shopfloor up --home {home.path}") from error
 
 
+def home_at(path: Path, environment: Mapping[str, str] = os.environ) -> Home:
+    """A home folder, with secrets and sockets where SHOPFLOOR_SECRETS and SHOPFLOOR_SOCKETS put them."""
+    secrets, sockets = environment.get("SHOPFLOOR_SECRETS"), environment.get("SHOPFLOOR_SOCKETS")
+    return Home(path, Path(secrets) if secrets else None, Path(sockets) if sockets else None)
+
+
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
     """`SHOPFLOOR_HOME`, else the platform's user data folder."""
     named = environment.get("SHOPFLOOR_HOME")
@@ -110,8 +133,12 @@ def default_home(environment: Mapping[str, str] = os.environ) -> Path:
 class Settings:
     """How one stack runs. Picklable: the supervisor hands it to every process.
 
+    `stores_url` is `sqlite:` (files in the home) or `postgresql://HOST:PORT`, with a password file for each service in
+    the folder `store_secrets`.
+
     `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
-    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any.
+    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any; `hosts` names the
+    machine or container of a part that does not answer on loopback.
     """
 
     home: Home
@@ -123,12 +150,28 @@ class Settings:
     demo: bool = False
     dashboard: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    stores_url: str = SQLITE
+    store_secrets: Path | None = None
+
+    @property
+    def inside(self) -> str:
+        """Where a part that only other parts ask shall listen: loopback, or any address of its own container."""
+        return self.bind if self.hosts else LOOPBACK
+
+    def place(self, part: str) -> Place:
+        """Where a part answers. Raises SettingError for one without a port."""
+        if part not in self.ports:
+            raise SettingError(f"this stack has no address of {part!r}")
+        return self.hosts.get(part, LOOPBACK), self.ports[part]
 
     def __post_init__(self) -> None:
         if self.topology not in TOPOLOGIES:
             raise SettingError(f"topology {self.topology!r} is not one of: {', '.join(TOPOLOGIES)}")
         if self.log_url != "embedded:" and not self.log_url.startswith("kafka://"):
             raise SettingError(f"log {self.log_url!r} is neither `embedded:` nor `kafka://HOST:PORT`")
+        if self.stores_url != SQLITE and not self.stores_url.startswith(POSTGRESQL):
+            raise SettingError("SHOPFLOOR_STORES is neither `sqlite:` nor `postgresql://HOST:PORT`")
 
 
 def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -141,8 +184,9 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
     home = arguments.get("home")
     stack_file = read("stack", "")
     delivery = read("delivery_seconds", "")
+    secrets = read("store_secrets", "")
     return Settings(
-        home=Home(Path(str(home)).expanduser().resolve() if home else default_home(environment).resolve()),
+        home=home_at((Path(str(home)).expanduser() if home else default_home(environment)).resolve(), environment),
         log_url=read("log", "embedded:"),
         topology=cast(TopologyName, read("topology", "microservices")),
         stack_file=Path(stack_file) if stack_file else None,
@@ -150,6 +194,8 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
         delivery_seconds=_positive("delivery_seconds", delivery) if delivery else None,
         demo=bool(arguments.get("demo")),
         dashboard=bool(arguments.get("dashboard")),
+        stores_url=read("stores", SQLITE),
+        store_secrets=Path(secrets).expanduser().resolve() if secrets else None,
     )
 
 
@@ -169,11 +215,31 @@ def to_environment(settings: Settings) -> dict[str, str]:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the supervisor handed over. Raises SettingError when there are none."""
+    """The settings that the supervisor handed over, or a container's own variables with SHOPFLOOR_PLACES among them.
+
+    Raises SettingError when there are neither.
+    """
     text = environment.get("SHOPFLOOR_SETTINGS")
+    if not text and environment.get("SHOPFLOOR_PLACES"):
+        return _in_container(environment)
     if not text:
         raise SettingError("SHOPFLOOR_SETTINGS is not set: this process is started by `shopfloor up`")
     return msgspec.json.decode(text, type=_Portable).settings()
+
+
+def _in_container(environment: Mapping[str, str]) -> Settings:
+    """SHOPFLOOR_PLACES names each part's host and port: `gateway=gateway:8080,mesh=gateway:8085,...`."""
+    hosts, ports = {}, {}
+    for word in environment["SHOPFLOOR_PLACES"].split(","):
+        part, _, place = word.strip().partition("=")
+        host, _, port = place.rpartition(":")
+        if not part or not host or not port.isdigit():
+            raise SettingError(f"SHOPFLOOR_PLACES: {word!r} is not PART=HOST:PORT")
+        hosts[part], ports[part] = host, int(port)
+    demo = environment.get("SHOPFLOOR_DEMO", "1") not in ("", "0")
+    return replace(
+        settings_from({"demo": demo, "dashboard": "dashboard" in ports}, environment), hosts=hosts, ports=ports
+    )
 
 
 class _Portable(msgspec.Struct):
@@ -186,22 +252,39 @@ class _Portable(msgspec.Struct):
     demo: bool
     dashboard: bool
     ports: dict[str, int]
+    hosts: dict[str, str] = {}
+    secrets: str | None = None
+    sockets: str | None = None
+    stores_url: str = SQLITE
+    store_secrets: str | None = None
 
     @classmethod
     def of(cls, s: Settings) -> "_Portable":
-        stack_file = str(s.stack_file) if s.stack_file else None
-        return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo,
-                   s.dashboard, dict(s.ports))  # fmt: skip
+        paths = (s.stack_file, s.home.secrets, s.home.sockets, s.store_secrets)
+        stack_file, secrets, sockets, store_secrets = map(_words, paths)
+        return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo, s.dashboard,
+                   dict(s.ports), dict(s.hosts), secrets, sockets, s.stores_url, store_secrets)  # fmt: skip
 
     def settings(self) -> Settings:
         return Settings(
-            home=Home(Path(self.home)),
+            home=Home(Path(self.home), _path(self.secrets), _path(self.sockets)),
             log_url=self.log_url,
             topology=self.topology,
-            stack_file=Path(self.stack_file) if self.stack_file else None,
+            stack_file=_path(self.stack_file),
             bind=self.bind,
             delivery_seconds=self.delivery_seconds,
             demo=self.demo,
             dashboard=self.dashboard,
             ports=self.ports,
+            hosts=self.hosts,
+            stores_url=self.stores_url,
+            store_secrets=_path(self.store_secrets),
         )
+
+
+def _words(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
+def _path(words: str | None) -> Path | None:
+    return Path(words) if words else None

@@ -20,7 +20,7 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.events import Event, Line, Quantity
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import HOST_TABLES
-from shop_stack.hosting.store import Store as ServiceStore
+from shop_stack.hosting.sqlite_store import SqliteStore as ServiceStore
 from shop_stack.ids import uuid7
 from shop_stack.moments import micros
 from shop_stack.operations.audit_home import shop_of

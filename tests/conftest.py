@@ -8,6 +8,7 @@ import pytest
 from shop_stack.eventlog.embedded import EmbeddedLog
 from tests import needs
 from tests.brokers import Broker, running_broker
+from tests.postgres_server import PostgresServer, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,13 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A real Apache Kafka broker, started when the first test asks for it and stopped after the last."""
     with running_broker(tmp_path_factory.mktemp("kafka"), needs.kafka()) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, started when the first test asks for it and stopped after the last."""
+    with running_postgres(needs.postgres()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -34,6 +34,14 @@ def kafka() -> Path:
     return jars
 
 
+def postgres() -> Path:
+    """The folder with PostgreSQL's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        _missing("PostgreSQL", "apt-get install postgresql-15")
+    return found[-1].parent
+
+
 def chromium() -> str:
     """The path of Chromium."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from shop_stack.envelope import Envelope
 from shop_stack.errors import MeshError
@@ -31,7 +31,8 @@ class Addition(msgspec.Struct):
 
 def add(transaction: Transaction, name: str, amount: int) -> int:
     """Add to a count; its new value."""
-    statement = upsert(COUNTS).values(name=name, value=amount)
+    dialect = postgresql if transaction.connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(COUNTS).values(name=name, value=amount)
     statement = statement.on_conflict_do_update(index_elements=["name"], set_={"value": COUNTS.c.value + amount})
     return int(transaction.connection.execute(statement.returning(COUNTS.c.value)).scalar_one())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, running_settings, takes_json
 from shop_stack.errors import NotRunning, SettingError
-from shop_stack.settings import Settings, settings_from
+from shop_stack.settings import SQLITE, Settings, settings_from
 
 if TYPE_CHECKING:
     from shop_stack.operations.audit import Report
@@ -54,9 +54,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     try:
         return running_settings(home)
     except NotRunning:
-        if not home.store("orders").exists():
+        settings = settings_from({"home": home.path})
+        if settings.stores_url == SQLITE and not home.store("orders").exists():
             raise
-        return settings_from({"home": home.path})
+        return settings
 
 
 def _show(report: "Report") -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from shop_stack import errors
 from shop_stack.errors import NotRunning, ShopfloorError
-from shop_stack.settings import Home, Settings, default_home, from_environment
+from shop_stack.settings import Home, Settings, default_home, from_environment, home_at
 
 Subparsers = Any
 EXIT_CODES = """exit codes:
@@ -58,7 +58,7 @@ def takes_json(parser: argparse.ArgumentParser) -> None:
 
 def home_of(arguments: argparse.Namespace) -> Home:
     """The home folder that the arguments, SHOPFLOOR_HOME or the platform name."""
-    return Home((Path(arguments.home).expanduser() if arguments.home else default_home()).resolve())
+    return home_at((Path(arguments.home).expanduser() if arguments.home else default_home()).resolve())
 
 
 def running_settings(home: Home) -> Settings:

@@ -122,7 +122,8 @@ class Replayer:
 
     def letters(self, choice: Choice) -> list[Stopped]:
         """The dead letters that are meant, oldest first."""
-        found = inbox.stopped(self._database.kept().driver)
+        with self._database.read() as session:
+            found = inbox.stopped(session.driver)
         return [letter for letter in found if letter.consumer == self._consumer and choice.means(letter)]
 
     def round(self, choice: Choice, limit: int, without: set[tuple[str, str]], *, discard: bool = False) -> Round:

@@ -1,11 +1,10 @@
 """Idempotency keys: a creating request's answer, kept in the transaction of its effect for a day at least."""
 
 import hashlib
-import sqlite3
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
-from shop_stack.eventlog.database import TABLES
+from shop_stack.eventlog.database import TABLES, Driver
 
 KEYS = Table(
     "idempotency_keys",
@@ -31,7 +30,7 @@ def digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
-def kept(driver: sqlite3.Connection, scope: Scope) -> tuple[bytes, int, bytes] | None:
+def kept(driver: Driver, scope: Scope) -> tuple[bytes, int, bytes] | None:
     """(body's digest, status, answer) of a request that was done before, or None."""
     row: tuple[bytes, int, bytes] | None = driver.execute(
         "SELECT body_hash, status, answer FROM idempotency_keys WHERE subject=? AND method=? AND path=? AND key=?",
@@ -40,6 +39,6 @@ def kept(driver: sqlite3.Connection, scope: Scope) -> tuple[bytes, int, bytes] |
     return row
 
 
-def keep(driver: sqlite3.Connection, scope: Scope, body: bytes, status: int, answer: bytes, now: int) -> None:
+def keep(driver: Driver, scope: Scope, body: bytes, status: int, answer: bytes, now: int) -> None:
     """Keep a request's answer, in the transaction of its effect."""
     driver.execute("INSERT INTO idempotency_keys VALUES (?,?,?,?,?,?,?,?)", (*scope, digest(body), status, answer, now))

@@ -4,20 +4,19 @@ The first columns are those of Debezium's outbox router, so that a change-data c
 place. Rows stay as long as the log keeps them: a log that lost its tail is repaired from here.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
 from shop_stack.errors import Conflict
-from shop_stack.eventlog.database import TABLES
+from shop_stack.eventlog.database import TABLES, Driver
 from shop_stack.eventlog.database import marks as placeholders
 
 OUTBOX = Table(
     "outbox",
     TABLES,
-    Column("ordinal", Integer, primary_key=True),
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("id", Text, nullable=False),
     Column("aggregatetype", Text, nullable=False),
     Column("aggregateid", Text, nullable=False),
@@ -37,8 +36,15 @@ Index(
     OUTBOX.c.sequence,
     unique=True,
     sqlite_where=text("sequence IS NOT NULL"),
+    postgresql_where=text("sequence IS NOT NULL"),
 )
-Index("outbox_unpublished", OUTBOX.c.aggregateid, OUTBOX.c.sequence, sqlite_where=text("published IS NULL"))
+Index(
+    "outbox_unpublished",
+    OUTBOX.c.aggregateid,
+    OUTBOX.c.sequence,
+    sqlite_where=text("published IS NULL"),
+    postgresql_where=text("published IS NULL"),
+)
 
 
 class Entry(NamedTuple):
@@ -71,12 +77,14 @@ _INSERT = (
     "INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, sequence, topic, traceparent, created, key) "
     "SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?3 "
 )
-_LAST = "SELECT coalesce(max(sequence), 0) FROM outbox WHERE aggregateid=?3 AND aggregatetype=?2 AND sequence NOT NULL"
+_LAST = (
+    "SELECT coalesce(max(sequence), 0) FROM outbox WHERE aggregateid=?3 AND aggregatetype=?2 AND sequence IS NOT NULL"
+)
 _INSERT_NEXT = f"{_INSERT} WHERE ?6 = 1 + ({_LAST})"
 _COLUMNS = "ordinal, aggregateid, topic, key, payload, traceparent, type"
 
 
-def add(driver: sqlite3.Connection, entry: Entry) -> None:
+def add(driver: Driver, entry: Entry) -> None:
     """Write an event within the caller's transaction. Raises Conflict unless its sequence is the next one."""
     if entry.sequence is None:
         driver.execute(_INSERT, entry)
@@ -88,7 +96,7 @@ def add(driver: sqlite3.Connection, entry: Entry) -> None:
         )
 
 
-def unpublished(driver: sqlite3.Connection, aggregates: Sequence[str]) -> list[Unpublished]:
+def unpublished(driver: Driver, aggregates: Sequence[str]) -> list[Unpublished]:
     """All rows of these aggregates that are not marked as published, lowest sequence of each first."""
     found: list[Unpublished] = []
     for start in range(0, len(aggregates), 500):
@@ -102,7 +110,7 @@ def unpublished(driver: sqlite3.Connection, aggregates: Sequence[str]) -> list[U
     return found
 
 
-def waiting(driver: sqlite3.Connection, before: int, limit: int = 200) -> list[str]:
+def waiting(driver: Driver, before: int, limit: int = 200) -> list[str]:
     """Aggregates with unpublished rows made before that time (microseconds)."""
     rows = driver.execute(
         "SELECT DISTINCT aggregateid FROM outbox INDEXED BY outbox_unpublished "
@@ -112,7 +120,7 @@ def waiting(driver: sqlite3.Connection, before: int, limit: int = 200) -> list[s
     return [row[0] for row in rows]
 
 
-def oldest_unpublished(driver: sqlite3.Connection) -> list[tuple[int, int]]:
+def oldest_unpublished(driver: Driver) -> list[tuple[int, int]]:
     """(created, ordinal) of the unpublished rows, oldest first, up to a thousand."""
     return driver.execute(
         "SELECT created, ordinal FROM outbox INDEXED BY outbox_unpublished WHERE published IS NULL "
@@ -120,12 +128,15 @@ def oldest_unpublished(driver: sqlite3.Connection) -> list[tuple[int, int]]:
     ).fetchall()
 
 
-def mark(driver: sqlite3.Connection, ordinals: Sequence[int], now: int) -> None:
-    """Mark rows as published, after the log's acknowledgement."""
-    driver.executemany("UPDATE outbox SET published=? WHERE ordinal=?", [(now, ordinal) for ordinal in ordinals])
+def mark(driver: Driver, ordinals: Sequence[int], now: int) -> None:
+    """Mark rows as published, after the log's acknowledgement; in their order, so that two who mark the same rows
+    wait for each other and never both.
+    """
+    marked = [(now, ordinal) for ordinal in sorted(ordinals)]
+    driver.executemany("UPDATE outbox SET published=? WHERE ordinal=?", marked)
 
 
-def forget(driver: sqlite3.Connection, topics: Sequence[str], before: int) -> int:
+def forget(driver: Driver, topics: Sequence[str], before: int) -> int:
     """Delete up to a thousand rows, the oldest first, that the log's retention of these topics has passed.
 
     Reads past the rows of other topics: for services that publish to topics with a retention.

@@ -51,8 +51,9 @@ class Pruning:
 
     def _prune_keys(self, now: datetime) -> bool:
         before = micros(now - KEYS_KEPT)
-        if self._database.kept().driver.execute(_OLD_KEYS, (before,)).fetchone() is None:
-            return False
+        with self._database.read() as session:
+            if session.driver.execute(_OLD_KEYS, (before,)).fetchone() is None:
+                return False
         with self._database.write() as session:
             return session.driver.execute(_DROP_KEYS, (before, BATCH)).rowcount == BATCH
 
@@ -61,8 +62,9 @@ class Pruning:
             return False
         before = now - self._inbox_kept
         old = (self._consumer, _first_id_of(before), micros(before))
-        if self._database.kept().driver.execute(_ANY_OLD_ROW, old).fetchone() is None:
-            return False
+        with self._database.read() as session:
+            if session.driver.execute(_ANY_OLD_ROW, old).fetchone() is None:
+                return False
         with self._database.write() as session:
             return session.driver.execute(_DROP_ROWS, (*old, BATCH)).rowcount == BATCH
 

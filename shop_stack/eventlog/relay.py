@@ -10,7 +10,6 @@ Marks are written lazily, after the log's acknowledgement: a crash before them a
 
 import logging
 import random
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -22,7 +21,7 @@ from sqlalchemy import BigInteger, Column, Integer, Table, Text
 
 from shop_stack.errors import EventLogError, LogUnavailable
 from shop_stack.eventlog import outbox
-from shop_stack.eventlog.database import TABLES, Database
+from shop_stack.eventlog.database import TABLES, Database, Driver
 from shop_stack.eventlog.delivery import failure_of
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.eventlog.outbox import Unpublished
@@ -121,7 +120,9 @@ class Relay:
     def age_s(self) -> float:
         """Seconds since the oldest event was committed that the log has not acknowledged; 0 when there is none."""
         now = _microseconds(self._clock())
-        for created, ordinal in outbox.oldest_unpublished(self._database.kept().driver):
+        with self._database.read() as session:
+            oldest = outbox.oldest_unpublished(session.driver)
+        for created, ordinal in oldest:
             if ordinal not in self._acked:
                 return max(0.0, (now - created) / _SECOND)
         return 0.0
@@ -151,7 +152,7 @@ class Relay:
                 outbox.mark(session.driver, ordinals, _microseconds(self._clock()))
             self._forget(ordinals)
 
-    def marking(self, driver: sqlite3.Connection) -> list[int]:
+    def marking(self, driver: Driver) -> list[int]:
         """Mark acknowledged rows in a transaction that commits anyway: a commit costs more than all else in it.
 
         Callable from any thread; what it returns goes to `marked` after the commit.
@@ -227,7 +228,8 @@ class Relay:
         self._failures = 0
 
     def _relay(self, aggregates: list[str]) -> list[int]:
-        rows = outbox.unpublished(self._database.kept().driver, aggregates)
+        with self._database.read() as session:
+            rows = outbox.unpublished(session.driver, aggregates)
         sent: list[int] = []
         fresh = [row for row in rows if row.ordinal not in self._acked and not self._is_blocked(row.aggregateid)]
         fresh.sort(key=lambda row: row.topic)
@@ -281,8 +283,8 @@ class Relay:
     def _sweep(self) -> None:
         """Send what others left behind, if the lease can be had; and every hour forget what the log has forgotten."""
         now = _microseconds(self._clock())
-        driver = self._database.kept().driver
-        left = outbox.waiting(driver, now - int(SWEEP_EVERY_S * _SECOND))
+        with self._database.read() as session:
+            left = outbox.waiting(session.driver, now - int(SWEEP_EVERY_S * _SECOND))
         left = [aggregate for aggregate in left if not self._is_blocked(aggregate)]
         if left and (generation := self.take_lease(now)) is not None:
             self.mark_fenced(self._relay(left), generation)
@@ -295,10 +297,11 @@ class Relay:
         until = now + int(LEASE_S * _SECOND)
         with self._database.write() as session:
             driver = session.driver
-            driver.execute("INSERT OR IGNORE INTO relay_lease VALUES ('outbox', ?, 0, 0)", (self._holder,))
+            first = "INSERT INTO relay_lease VALUES ('outbox', ?, 0, 0) ON CONFLICT DO NOTHING"
+            driver.execute(first, (self._holder,))
             won = driver.execute(
-                "UPDATE relay_lease SET generation = generation + (holder <> ?1), holder = ?1, until = ?2 "
-                "WHERE name = 'outbox' AND (holder = ?1 OR until < ?3)",
+                "UPDATE relay_lease SET generation = generation + CASE WHEN holder = ?1 THEN 0 ELSE 1 END, "
+                "holder = ?1, until = ?2 WHERE name = 'outbox' AND (holder = ?1 OR until < ?3)",
                 (self._holder, until, now),
             ).rowcount
             row = driver.execute("SELECT generation FROM relay_lease WHERE name = 'outbox'").fetchone()
@@ -307,7 +310,8 @@ class Relay:
     def mark_fenced(self, ordinals: list[int], generation: int) -> bool:
         """Mark swept rows unless the lease has moved on meanwhile; then its holder sends and marks them again."""
         with self._database.write() as session:
-            row = session.driver.execute("SELECT generation, holder FROM relay_lease WHERE name='outbox'").fetchone()
+            lease = "SELECT generation, holder FROM relay_lease WHERE name='outbox' /*pg FOR UPDATE */"
+            row = session.driver.execute(lease).fetchone()
             held: bool = row == (generation, self._holder)
             if held:
                 outbox.mark(session.driver, ordinals, _microseconds(self._clock()))

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from shop_stack.eventlog.database import Driver
 
 _BUSY_S = 5.0
 
@@ -51,6 +53,7 @@ class SentRows:
 
     path: Path
     layout: Layout = SERVICE
+    begins: ClassVar[str] = "BEGIN IMMEDIATE"
 
     @property
     def name(self) -> str:
@@ -103,12 +106,12 @@ class SentRows:
 
     def _write(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(self.begins)
             connection.executemany(sql, rows)
             connection.execute("COMMIT")
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[Driver]:
         """A connection for one statement; closing rolls back what is not committed."""
         connection = sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None)
         try:

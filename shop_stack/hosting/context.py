@@ -1,7 +1,6 @@
 """A service at work in a process: its store, outbox, clock and way to the others."""
 
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -10,11 +9,12 @@ from sqlalchemy import Connection
 from shop_stack import envelope as cloudevents
 from shop_stack.envelope import Envelope
 from shop_stack.eventlog import idempotency, inbox, outbox, relay
-from shop_stack.eventlog.database import sends_itself
+from shop_stack.eventlog.database import Driver, sends_itself
 from shop_stack.events import Event, RecordParked, RecordReplayed
 from shop_stack.hosting import causes
 from shop_stack.hosting.service import Answer, Cause, KeyReused, Mesh, Service, StillWorking, Transaction
-from shop_stack.hosting.store import Kept, Store, StoreBusy
+from shop_stack.hosting.store import BUSY_S, Session, Store, StoreAway, StoreBusy
+from shop_stack.hosting.store_opening import open_store
 from shop_stack.ids import uuid7
 from shop_stack.settings import Settings
 from shop_stack.stack import Stack
@@ -39,10 +39,11 @@ def utc_now() -> datetime:
 class WriteTransaction:
     """One write transaction of a service (see service.Transaction); `handle` runs its event handlers in it."""
 
-    def __init__(self, context: "Context", kept: Kept, cause: Cause) -> None:
+    def __init__(self, context: "Context", session: Session, cause: Cause) -> None:
         self._context = context
-        self.connection: Connection = kept.connection
-        self.driver: sqlite3.Connection = kept.driver
+        self._session = session
+        self.connection: Connection = session.connection
+        self.driver: Driver = session.driver
         self.now = context.now()
         self.cause = cause
         self.published: list[str] = []
@@ -72,6 +73,10 @@ class WriteTransaction:
         outbox.add(self.driver, entry)
         self.published.append(subject)
         return event_id
+
+    def hold(self, name: str) -> None:
+        """Wait until no other transaction of this service holds the name; see service.Transaction."""
+        self._context.store.hold(self._session, name)
 
     def wake(self, timer: str) -> None:
         """Run a timer of this service right after the commit."""
@@ -110,7 +115,7 @@ class Context:
         self.mesh = mesh
         self.now = clock
         self.began = clock()
-        self.store = store if store is not None else Store(settings.home.store(card.name))
+        self.store = store if store is not None else open_store(settings, card.name)
         self.relay: relay.Relay | None = None
         self.on_wake: Callable[[str], None] = lambda timer: None
 
@@ -118,7 +123,7 @@ class Context:
         """Create the store's tables and the rows that a new store needs. Raises StoreOutdated."""
         self.store.prepare(self.card.store, HOST_TABLES[0].metadata)
         if self.card.prepare is not None:
-            with self.write() as transaction:
+            with self._transaction(holding=("prepare",)) as transaction:
                 self.card.prepare(transaction, self)
 
     @contextmanager
@@ -129,19 +134,22 @@ class Context:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading, kept by the calling thread."""
-        yield self.store.kept().connection
+        """A connection for reading; see service.ServiceContext."""
+        with self.store.read() as session:
+            yield session.connection
 
     def once(
         self, key: str, subject: str, method: str, path: str, body: bytes, work: Callable[[Transaction], Answer]
     ) -> Answer:
-        """Do `work` once for a key; see service.ServiceContext. The twin waits at the store's lock."""
+        """Do `work` once for a key; see service.ServiceContext. The twin waits at the store's or the key's lock."""
         scope = (subject, method, path, key)
+        scope_names = ("\n".join(("key", *scope)),)
         try:
-            before = idempotency.kept(self.store.kept().driver, scope)
+            with self.store.read() as session:
+                before = idempotency.kept(session.driver, scope)
             if before is not None:
                 return _answer_again(before, body)
-            with self._transaction(wait_s=TWIN_WAITS_S) as transaction:
+            with self._transaction(wait_s=TWIN_WAITS_S, holding=scope_names) as transaction:
                 before = idempotency.kept(transaction.driver, scope)
                 if before is not None:
                     return _answer_again(before, body)
@@ -149,15 +157,19 @@ class Context:
                 now = microseconds(transaction.now)
                 idempotency.keep(transaction.driver, scope, body, answer.status, answer.body, now)
                 return answer
+        except StoreAway:
+            raise
         except StoreBusy as error:
             raise StillWorking(f"{method} {path} with this key is still being worked on; repeat it later") from error
 
     @contextmanager
-    def _transaction(self, cause: Cause | None = None, wait_s: float = 5.0) -> Iterator[WriteTransaction]:
-        with self.store.write(wait_s) as kept:
-            transaction = WriteTransaction(self, kept, cause if cause is not None else causes.current.get())
+    def _transaction(
+        self, cause: Cause | None = None, wait_s: float = BUSY_S, holding: Sequence[str] = ()
+    ) -> Iterator[WriteTransaction]:
+        with self.store.write(wait_s, holding) as session:
+            transaction = WriteTransaction(self, session, cause if cause is not None else causes.current.get())
             yield transaction
-            marks = self.relay.marking(kept.driver) if self.relay is not None else []
+            marks = self.relay.marking(session.driver) if self.relay is not None else []
         if self.relay is not None:
             if marks:
                 self.relay.marked(marks)

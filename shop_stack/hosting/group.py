@@ -25,7 +25,7 @@ from shop_stack.hosting.service import Mesh, Service, Timer
 from shop_stack.hosting.store import is_passing
 from shop_stack.hosting.timers import Timers
 from shop_stack.mesh.direct import DirectMesh
-from shop_stack.settings import Settings
+from shop_stack.settings import SQLITE, Settings
 from shop_stack.stack import Stack
 
 WORKERS = 8
@@ -93,7 +93,8 @@ class ServiceAtWork:
 
     def stopped(self) -> list[inbox.Stopped]:
         """The aggregates that a poison event stopped."""
-        return inbox.stopped(self.context.store.kept().driver)
+        with self.context.store.read() as session:
+            return inbox.stopped(session.driver)
 
     def work_in_hand(self) -> Sequence[WorkInHand]:
         """What the service has taken on and not done yet, by kind; at most a second old."""
@@ -136,7 +137,8 @@ class Group:
         self._title = f"Shopfloor: {', '.join(self.contexts)}"
         before = Holding(settings.home, self.pool).before if settings.demo else None
         app = asgi(application(self._routes(), self._title, threaded=True, before=before))
-        self.app = Front(app, self._pages(), self.requests, {REPLAY_PATH: self._replay}, self.pool)
+        inline = None if settings.stores_url == SQLITE else ("/livez",)
+        self.app = Front(app, self._pages(), self.requests, {REPLAY_PATH: self._replay}, self.pool, inline)
 
     def start(self, event_log: EventLog, replica: str) -> None:
         """Begin all that runs beside the requests."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Protocol
 
 import uvicorn
 import uvloop
@@ -29,7 +30,7 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
 from shop_stack.runtime import lifeline
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import LOOPBACK, SQLITE, Home, Place, Settings
 from shop_stack.stack import Stack, read_stack
 
 KEEP_ALIVE_S = 75
@@ -38,6 +39,12 @@ _FINISH_S = 10
 _LOOK_S = 1.0
 _POOL_ENDS_S = 2.0
 log = logging.getLogger(__name__)
+
+
+class Channel(Protocol):
+    """Who hears what a replica says of itself."""
+
+    def send(self, message: tuple[str, Any], /) -> None: ...
 
 
 def preload(settings: Settings) -> None:
@@ -72,7 +79,7 @@ def serve(
     settings: Settings,
     stack: Stack,
     replica: str,
-    channel: Connection,
+    channel: Channel,
     listener: socket.socket,
     mesh: Mesh | None = None,
 ) -> None:
@@ -85,16 +92,16 @@ def serve(
 
 def through_gateway(settings: Settings) -> HttpMesh:
     """The way to the services of other groups: Envoy's mesh listener."""
-    gateway = ("127.0.0.1", settings.ports.get("mesh", 0))
+    gateway = settings.place("mesh") if "mesh" in settings.ports else (LOOPBACK, 0)
     return HttpMesh(lambda service: gateway)
 
 
-def bind() -> socket.socket:
-    """A listening socket on a free port of loopback."""
+def bind(place: Place = (LOOPBACK, 0)) -> socket.socket:
+    """A listening socket, on a free port of loopback unless told otherwise."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(place)
     return listener
 
 
@@ -120,7 +127,7 @@ class Server(uvicorn.Server):
         await self.leave.wait()
 
 
-async def _live(group: Group, settings: Settings, replica: str, channel: Connection, listener: socket.socket) -> None:
+async def _live(group: Group, settings: Settings, replica: str, channel: Channel, listener: socket.socket) -> None:
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, leaving.set)
@@ -130,7 +137,8 @@ async def _live(group: Group, settings: Settings, replica: str, channel: Connect
     try:
         event_log = await asyncio.to_thread(open_log, settings)
         group.start(event_log, replica)
-        telling = asyncio.create_task(_tell_readiness(group, channel))
+        on_loop = settings.stores_url == SQLITE
+        telling = asyncio.create_task(_tell_readiness(group, channel, on_loop))
         await asyncio.wait([asyncio.create_task(leaving.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
         telling.cancel()
         group.leaving = True
@@ -143,17 +151,18 @@ async def _live(group: Group, settings: Settings, replica: str, channel: Connect
     event_log.close()
 
 
-async def _tell_readiness(group: Group, channel: Connection) -> None:
+async def _tell_readiness(group: Group, channel: Channel, on_loop: bool) -> None:
+    """`on_loop`: the stores are files; a server may hang, and must not keep the loop from answering."""
     said = False
     while True:
-        ready = not group.troubles()
+        ready = not (group.troubles() if on_loop else await asyncio.to_thread(group.troubles))
         if ready != said:
             said = ready
             _say(channel, ready)
         await asyncio.sleep(_LOOK_S if said else 0.02)
 
 
-def _say(channel: Connection, ready: bool) -> None:
+def _say(channel: Channel, ready: bool) -> None:
     with contextlib.suppress(OSError):
         channel.send(("ready", ready))
 
@@ -162,7 +171,7 @@ def exercise(settings: Settings) -> None:
     """Build all services on a home folder that is thrown away and ask each for something; starts no thread."""
     stack = read_stack(settings.stack_file)
     with tempfile.TemporaryDirectory(prefix="shopfloor-") as folder:
-        elsewhere = replace(settings, home=Home(Path(folder)))
+        elsewhere = replace(settings, home=Home(Path(folder)), stores_url=SQLITE)
         access.prepare_keys(elsewhere.home, utc_now())
         cards = [card_of(spec.name) for spec in stack.services]
         group = Group(cards, elsewhere, stack, through_gateway(elsewhere))

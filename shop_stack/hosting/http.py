@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Container, MutableMapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, cast
 
@@ -98,13 +98,17 @@ class Front:
         requests: Requests,
         posts: dict[str, Callable[[bytes], Page]] | None = None,
         pool: Executor | None = None,
+        inline: Container[str] | None = None,
     ) -> None:
-        """`posts` are the host's pages that change something, by path: they get the body, on the pool."""
+        """`inline` names the pages that are made on the loop, None: all; the others ask a server that may hang.
+
+        `posts` are the host's pages that change something, by path: they get the body, on the pool."""
         self._app = app
         self._pages = pages
         self._requests = requests
         self._posts = posts or {}
         self._pool = pool
+        self._inline = inline
         self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +117,9 @@ class Front:
             return
         page = self._pages.get(scope["path"])
         if page is not None:
-            await _send_page(send, page())
+            inline = self._inline is None or scope["path"] in self._inline
+            made = page() if inline else await asyncio.get_running_loop().run_in_executor(None, page)
+            await _send_page(send, made)
             return
         post = self._posts.get(scope["path"])
         if post is not None and scope["method"] == "POST":

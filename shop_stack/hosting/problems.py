@@ -13,7 +13,7 @@ from litestar.types import ExceptionHandlersMap
 from shop_stack.errors import AccessDenied, Conflict, MeshError
 from shop_stack.hosting.causes import current
 from shop_stack.hosting.service import KeyReused, StillWorking
-from shop_stack.hosting.store import StoreBusy
+from shop_stack.hosting.store import StoreBusy, ValueRefused
 
 PROBLEM_JSON = "application/problem+json"
 _STATUS: dict[type[Exception], int] = {
@@ -22,6 +22,7 @@ _STATUS: dict[type[Exception], int] = {
     Conflict: 409,
     AccessDenied: 403,
     StoreBusy: 503,
+    ValueRefused: 422,
     MeshError: 503,
 }
 _RETRY_LATER = (StillWorking, StoreBusy, MeshError)

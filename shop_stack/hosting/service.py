@@ -37,6 +37,13 @@ class Transaction(Protocol):
         `correlation` defaults to that of the transaction's cause.
         """
 
+    def hold(self, name: str) -> None:
+        """Wait until no other transaction of this service holds the name; it is held until this one ends.
+
+        For what no row's lock protects: a row that may not be there yet, or rows that others lock in another order.
+        Taken before any row. (SQLite: the one writer holds everything.)
+        """
+
     def wake(self, timer: str) -> None:
         """Run a timer of this service right after the commit instead of at its next turn."""
 
@@ -75,13 +82,13 @@ class ServiceContext(Protocol):
         """The time, UTC."""
 
     def write(self, cause: Cause | None = None) -> AbstractContextManager[Transaction]:
-        """Begin a write transaction (SQLite: flock, BEGIN IMMEDIATE); commits on leaving, rolls back on an error.
+        """Begin a write transaction; commits on leaving, rolls back on an error. No I/O inside.
 
-        No I/O inside.
+        SQLite: flock, BEGIN IMMEDIATE. PostgreSQL: READ COMMITTED, so that what is read to be changed must be held.
         """
 
     def read(self) -> AbstractContextManager[Connection]:
-        """A connection for reading, kept by the calling thread."""
+        """A connection for reading, for as long as the `with`; no I/O inside."""
 
     def once(
         self,

@@ -61,7 +61,9 @@ class Prepared:
         compiled = statement.compile(dialect=dialect, column_keys=self._columns, compile_kwargs=how)
         assert isinstance(compiled, SQLCompiler)
         fixed = {name: bound.effective_value for name, bound in compiled.binds.items() if not bound.required}
-        found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in self._outcome()]
+        # PostgreSQL's driver knows truth values and numbers itself.
+        columns = self._outcome() if dialect.name == "sqlite" else []
+        found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         return _Sql(str(compiled), compiled.positiontup if compiled.positional else None, fixed, found)
 
     def _outcome(self) -> list[ColumnElement[Any]]:

@@ -9,6 +9,7 @@ import msgspec
 
 from shop_stack.errors import MeshError
 from shop_stack.runtime.sockets import reachable
+from shop_stack.settings import Place
 
 
 class _Connection(http.client.HTTPConnection):
@@ -30,10 +31,14 @@ class HostState:
     """An endpoint as Envoy sees it: `serving` gets new requests; `active` requests are in flight to it."""
 
     cluster: str
-    port: int
+    place: Place
     serving: bool
     draining: bool
     active: int
+
+    @property
+    def port(self) -> int:
+        return self.place[1]
 
 
 class EnvoyAdmin:
@@ -79,6 +84,7 @@ class EnvoyAdmin:
 
 
 class _Socket(msgspec.Struct):
+    address: str = ""
     port_value: int = 0
 
 
@@ -118,4 +124,5 @@ def _host(cluster: str, host: _Host) -> HostState:
     active = next((int(stat.value) for stat in host.stats if stat.name == "rq_active"), 0)
     draining = health.eds_health_status == "DRAINING"
     sick = health.failed_active_health_check or health.pending_active_hc or health.failed_outlier_check
-    return HostState(cluster, host.address.socket_address.port_value, not sick and not draining, draining, active)
+    at = host.address.socket_address
+    return HostState(cluster, (at.address, at.port_value), not sick and not draining, draining, active)

@@ -1,13 +1,21 @@
 """Envoy's clusters: one per service with endpoints from a file, one per floor at a fixed port."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shop_stack.mesh.policy import Upstream
+from shop_stack.settings import LOOPBACK, Place
 
 Json = dict[str, Any]
 READY_PATH = "/readyz"
 _PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+class Endpoint(NamedTuple):
+    """Where a replica answers; one that is draining gets no new requests."""
+
+    place: Place
+    draining: bool = False
 
 
 def seconds(value: float) -> str:
@@ -39,12 +47,12 @@ def service_cluster(service: str, endpoint_file: Path, upstream: Upstream) -> Js
     }
 
 
-def floor_cluster(name: str, port: int, upstream: Upstream) -> Json:
-    """A part with one process at a known loopback port (operations, analytics)."""
+def floor_cluster(name: str, place: Place, upstream: Upstream) -> Json:
+    """A part with one process at a known place (operations, analytics); a name is looked up again and again."""
     return {
         "name": name,
-        "type": "STATIC",
-        "load_assignment": assignment(name, [(port, False)]),
+        "type": "STATIC" if place[0] == LOOPBACK else "STRICT_DNS",
+        "load_assignment": assignment(name, [Endpoint(place)]),
         **_connection(upstream),
     }
 
@@ -54,18 +62,19 @@ def absent_collector() -> Json:
     return {"name": "otlp", "type": "STATIC", "load_assignment": {"cluster_name": "otlp"}}
 
 
-def assignment(cluster: str, endpoints: list[tuple[int, bool]]) -> Json:
-    """A load assignment of loopback ports; True marks an endpoint that gets no new requests (DRAINING)."""
+def assignment(cluster: str, endpoints: list[Endpoint]) -> Json:
+    """A load assignment."""
     return {
         "cluster_name": cluster,
-        "endpoints": [{"lb_endpoints": [_endpoint(port, draining) for port, draining in endpoints]}],
+        "endpoints": [{"lb_endpoints": [_endpoint(one) for one in endpoints]}],
     }
 
 
-def _endpoint(port: int, draining: bool) -> Json:
+def _endpoint(endpoint: Endpoint) -> Json:
+    host, port = endpoint.place
     return {
-        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
-        "health_status": "DRAINING" if draining else "HEALTHY",
+        "endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}},
+        "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
     }
 
 

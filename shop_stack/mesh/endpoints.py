@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from shop_stack.mesh.clusters import assignment
+from shop_stack.mesh.clusters import Endpoint, assignment
 from shop_stack.mesh.envoy import EnvoyFiles
 
 _ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -18,8 +18,8 @@ class EndpointFiles:
         self._version = 0
         files.endpoints.mkdir(parents=True, exist_ok=True)
 
-    def write(self, services: Iterable[str], endpoints: list[tuple[int, bool]]) -> None:
-        """Send requests of these services to these loopback ports; True marks one as draining."""
+    def write(self, services: Iterable[str], endpoints: list[Endpoint]) -> None:
+        """Send requests of these services to these places."""
         self._version += 1
         for service in services:
             resource = {"@type": _ASSIGNMENT, **assignment(service, endpoints)}

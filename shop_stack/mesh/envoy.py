@@ -11,7 +11,7 @@ from shop_stack.access import ISSUERS, Issuer, jwks_path
 from shop_stack.mesh.clusters import absent_collector, floor_cluster, service_cluster
 from shop_stack.mesh.listeners import Door, edge_listener, mesh_listener
 from shop_stack.mesh.policy import FLOORS, MeshPolicy
-from shop_stack.settings import Home
+from shop_stack.settings import LOOPBACK, Home, Settings
 
 Json = dict[str, Any]
 LATENCY_BUCKETS_MS = (
@@ -57,13 +57,15 @@ def read_key_sets(home: Home) -> dict[Issuer, str]:
 
 
 def bootstrap(
-    policy: MeshPolicy, files: EnvoyFiles, key_sets: Mapping[Issuer, str], ports: Mapping[str, int], bind: str
+    policy: MeshPolicy, files: EnvoyFiles, key_sets: Mapping[Issuer, str], settings: Settings, inside: str = LOOPBACK
 ) -> Json:
-    """The bootstrap document. `ports` names `gateway`, `trial`, `mesh`, `operations` and `analytics`.
+    """The bootstrap document. The gateway's door is open on `settings.bind`, those of trials and the mesh on `inside`.
 
     Envoy runs with `files.folder` as its working folder: the admin socket's path is relative to it, because the
     path of a Unix socket holds 107 bytes at most.
     """
+    ports = settings.ports
+    access_log = Path("/dev/stdout") if settings.hosts else files.access_log
     return {
         "node": {"id": "gateway", "cluster": "shopfloor"},
         "admin": {"address": {"pipe": {"path": files.admin_socket.name, "mode": 0o600}}},
@@ -71,13 +73,13 @@ def bootstrap(
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
         "static_resources": {
             "listeners": [
-                edge_listener(policy, key_sets, Door("edge", bind, ports["gateway"]), files.access_log),
-                edge_listener(policy, key_sets, Door("trial", "127.0.0.1", ports["trial"], 1), files.access_log),
-                mesh_listener(policy, Door("mesh", "127.0.0.1", ports["mesh"])),
+                edge_listener(policy, key_sets, Door("edge", settings.bind, ports["gateway"]), access_log),
+                edge_listener(policy, key_sets, Door("trial", inside, ports["trial"], 1), access_log),
+                mesh_listener(policy, Door("mesh", inside, ports["mesh"])),
             ],
             "clusters": [
                 *(service_cluster(name, files.endpoint_file(name), policy.upstream) for name in policy.services),
-                *(floor_cluster(name, ports[name], policy.upstream) for name in FLOORS),
+                *(floor_cluster(name, settings.place(name), policy.upstream) for name in FLOORS),
                 absent_collector(),
             ],
         },

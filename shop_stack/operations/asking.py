@@ -5,6 +5,7 @@ import http.client
 from shop_stack.errors import NotRunning
 from shop_stack.hosting.topology import Topology
 from shop_stack.runtime.interface import Runtime
+from shop_stack.settings import Place
 
 _TIMEOUT_S = 30.0
 _JSON = {"content-type": "application/json"}
@@ -21,7 +22,7 @@ class Replicas:
 
         Raises SettingError for an unknown service, NotRunning when it has no ready replica or does not answer in 30 s.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self._port(service), timeout=_TIMEOUT_S)
+        connection = http.client.HTTPConnection(*self._place(service), timeout=_TIMEOUT_S)
         try:
             connection.request(method, path, body, _JSON)
             answer = connection.getresponse()
@@ -31,10 +32,10 @@ class Replicas:
         finally:
             connection.close()
 
-    def _port(self, service: str) -> int:
+    def _place(self, service: str) -> Place:
         group = self._topology.group_of(service)
         for one in self._runtime.observe().groups:
             for replica in one.replicas if one.name == group else ():
                 if replica.state == "ready":
-                    return replica.port
+                    return replica.place
         raise NotRunning(f"{service} has no ready replica to ask; see: shopfloor status")

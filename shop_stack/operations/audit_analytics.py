@@ -13,6 +13,7 @@ from shop_stack.errors import ShopfloorError
 from shop_stack.moments import moment
 from shop_stack.operations.audit import ENDED, Excuses, Invariant, OrderRow, Tally, Watermark
 from shop_stack.operations.audit_log import Positions
+from shop_stack.settings import Place
 
 NAMES = ("analytics_equals_log", "analytics_equals_orders")
 _TIMEOUT_S = 15.0
@@ -110,10 +111,10 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 class Questions:
-    """Asks one analytics on loopback. Raises AnalyticsSilent."""
+    """Asks one analytics. Raises AnalyticsSilent."""
 
-    def __init__(self, port: int, token: str) -> None:
-        self._port = port
+    def __init__(self, place: Place, token: str) -> None:
+        self._place = place
         self._token = token
 
     def counted(self, wanted: Positions, patience_s: float = _PATIENCE_S) -> dict[tuple[str, int], CountedRow]:
@@ -156,7 +157,7 @@ class Questions:
             yield from answer.rows
 
     def _ask(self, name: str, **given: str) -> _Answer:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_S)
+        connection = HTTPConnection(*self._place, timeout=_TIMEOUT_S)
         try:
             path = f"/analytics/v1/questions/{name}?{urlencode(given)}"
             connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})

@@ -1,6 +1,5 @@
 """The books' invariant over erased people: nothing of them is left in any store, and no byte of them in any file."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -8,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 from shop_stack.ids import uuid7
 from shop_stack.moments import moment
 from shop_stack.operations.audit import Invariant, Tally, Watermark
+from shop_stack.operations.audit_books import Book
 
 _AT_ONCE = 4 * 1024 * 1024
 
@@ -97,7 +97,7 @@ _REMAINS = (
 )
 
 
-def remains_of(erased: Iterable[ErasedRow], place: str, store: sqlite3.Connection) -> Iterator[RemainRow]:
+def remains_of(erased: Iterable[ErasedRow], place: str, store: Book) -> Iterator[RemainRow]:
     """What one store still keeps of these people."""
     there = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     asked = [(table, what, where) for of, table, what, where in _REMAINS if of == place and table in there]

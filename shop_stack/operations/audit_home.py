@@ -39,7 +39,7 @@ def audit_home(
 
     Of one that is down, time has stopped at its last record. Raises BookUnreadable, LogUnavailable.
     """
-    books = HomeBooks(settings.home, settings.log_url)
+    books = HomeBooks(settings.home, settings.log_url, settings.stores_url, settings.store_secrets)
     if now is None:
         now = datetime.now(UTC) if settings.home.endpoints.exists() else when_last_alive(books) + _LATER
 
@@ -52,8 +52,7 @@ def audit_home(
 
 
 def _analytics(settings: Settings, books: HomeBooks, frame: Frame) -> list[Invariant]:
-    port = settings.ports.get("analytics")
-    if not port or not settings.home.endpoints.exists():
+    if not settings.ports.get("analytics") or not settings.home.endpoints.exists():
         return [skipped(name, "analytics is not running") for name in NAMES]
 
     def read() -> dict[str, OrderRow]:
@@ -68,7 +67,7 @@ def _analytics(settings: Settings, books: HomeBooks, frame: Frame) -> list[Invar
     with closing(books.log()) as log:
         starts, ends = ({topic: of(topic) for topic in TOPICS} for of in (log.starts, log.ends))
     try:
-        questions = Questions(port, read_token(settings.home, "viewer"))
+        questions = Questions(settings.place("analytics"), read_token(settings.home, "viewer"))
         return audit_analytics(questions, orders, read, starts, ends, ends_now, frame.watermark, frame.excuses)
     except (AnalyticsSilent, AccessDenied) as error:
         return [skipped(name, str(error)) for name in NAMES]

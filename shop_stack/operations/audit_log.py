@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from shop_stack.eventlog.interface import EventLog
 from shop_stack.events.topics import TOPICS
+from shop_stack.operations.audit_books import BookUnreadable
 from shop_stack.operations.audit_columns import Reading, Records
-from shop_stack.operations.audit_stores import BookUnreadable, open_store
+from shop_stack.operations.audit_stores import open_store
 
 _AT_ONCE = 4000
 _SHIFT = 48  # of the embedded log's record ids: partition << 48 | position

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -21,12 +22,13 @@ from shop_stack.operations import audit_stores as stores
 from shop_stack.operations import audit_streams
 from shop_stack.operations import audit_tasks as tasks
 from shop_stack.operations.audit import Excuses, Invariant, Report, Watermark, merged
+from shop_stack.operations.audit_books import Book, PostgresBook
 from shop_stack.operations.audit_columns import NO_KEYS, Reading
 from shop_stack.operations.audit_log import LogFiles, LogRows, LogThroughInterface, Positions, read_topic
 from shop_stack.operations.audit_streams import Outgoing
 from shop_stack.operations.audit_tasks import Books, Consumer, Found, Frame, Streams
 from shop_stack.operations.store import SOURCE
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import SQLITE, Home, Settings
 
 FEW = 40_000  # records up to which one process is quicker than two
 COMMON = (ACTIONS.name, INCIDENTS.name, DEAD_LETTERS.name)
@@ -36,13 +38,20 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class HomeBooks:
-    """The books in a home folder; the log may be a Kafka cluster instead."""
+    """The books in a home folder; the log may be a Kafka cluster instead, the stores databases on a server."""
 
     home: Home
     log_url: str = "embedded:"
+    stores_url: str = SQLITE
+    store_secrets: Path | None = None
 
-    def store(self, service: str) -> sqlite3.Connection:
-        return stores.open_store(self.home.store(service))
+    def store(self, service: str) -> Book:
+        if self.stores_url == SQLITE:
+            return stores.open_store(self.home.store(service))
+        # The driver for PostgreSQL costs 20 MB: only where it is used.
+        from shop_stack.postgres import server_of
+
+        return PostgresBook(server_of(self.stores_url, self.store_secrets), service)
 
     def ledger(self) -> sqlite3.Connection:
         return stores.open_store(self.home.provider_ledger)

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
-from shop_stack.errors import ShopfloorError
 from shop_stack.events import StockLevelChanged, StockReceived
 from shop_stack.operations.audit import AccountRow, CaptureRow, KeyRow, OrderRow
+from shop_stack.operations.audit_books import Book, BookUnreadable
 from shop_stack.operations.audit_columns import NO_TEXTS, Numbers, Texts, column, joined_texts, split
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_operators import ActionRow, AuditRow
@@ -28,10 +28,6 @@ from shop_stack.operations.audit_streams import Outgoing
 _AT_ONCE = 20_000
 Row = TypeVar("Row", bound=tuple[Any, ...])
 _MAPPED = 1 << 40  # bytes: a read call a page costs more than the page
-
-
-class BookUnreadable(ShopfloorError):
-    """A store cannot be read; the message names it."""
 
 
 class _Promised(msgspec.Struct, gc=False):
@@ -104,7 +100,7 @@ def take_snapshot(connection: sqlite3.Connection) -> None:
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
-def _rows(connection: sqlite3.Connection, table: str, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+def _rows(connection: Book, table: str, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
     return iter(connection.execute(sql, values)) if there else iter(())
 
@@ -114,9 +110,7 @@ def _made(kind: type[Row], rows: Iterable[Any]) -> Iterator[Row]:
     return map(partial(tuple.__new__, kind), rows)
 
 
-def read_orders(
-    orders: sqlite3.Connection, watermark_us: int, only: Sequence[str] | None = None
-) -> dict[str, OrderRow]:
+def read_orders(orders: Book, watermark_us: int, only: Sequence[str] | None = None) -> dict[str, OrderRow]:
     """The orders by id, all or `only` these; `moved_us` is when the last event was committed if that was at the
     watermark or later, else when it was placed; microseconds since 1970.
     """
@@ -128,7 +122,7 @@ def read_orders(
     return found
 
 
-def _of_orders(store: sqlite3.Connection, table: str, sql: str, only: Sequence[str] | None) -> Iterator[Any]:
+def _of_orders(store: Book, table: str, sql: str, only: Sequence[str] | None) -> Iterator[Any]:
     if only is None:
         return _rows(store, table, sql)
     if not only:
@@ -137,7 +131,7 @@ def _of_orders(store: sqlite3.Connection, table: str, sql: str, only: Sequence[s
     return _rows(store, table, sql + " WHERE order_id IN (SELECT value FROM json_each(?))", (some,))  # noqa: S608
 
 
-def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]:
+def _recently_moved(orders: Book, since_us: int) -> dict[str, int]:
     moved: dict[str, int] = {}
     sql = "SELECT aggregateid, created FROM outbox ORDER BY ordinal DESC"
     for order_id, created in _rows(orders, "outbox", sql):
@@ -147,7 +141,7 @@ def _recently_moved(orders: sqlite3.Connection, since_us: int) -> dict[str, int]
     return moved
 
 
-def read_promised(orders: sqlite3.Connection) -> tuple[int, Texts]:
+def read_promised(orders: Book) -> tuple[int, Texts]:
     """How many idempotency keys of checkouts there are, and the orders that those name which name one."""
     cursor = _rows(orders, "idempotency_keys", f"SELECT answer FROM idempotency_keys {_CHECKOUTS}")  # noqa: S608
     number, parts = 0, [NO_TEXTS]
@@ -160,7 +154,7 @@ def read_promised(orders: sqlite3.Connection) -> tuple[int, Texts]:
 _CHECKOUTS = "WHERE method = 'POST' AND path = '/v1/orders'"
 
 
-def read_keys(orders: sqlite3.Connection) -> Iterator[KeyRow]:
+def read_keys(orders: Book) -> Iterator[KeyRow]:
     """The idempotency keys of checkouts."""
     sql = f"SELECT subject, key, status, at, answer FROM idempotency_keys {_CHECKOUTS}"  # noqa: S608
     cursor = _rows(orders, "idempotency_keys", sql)
@@ -186,13 +180,13 @@ def _order_promised(answer: bytes) -> str | None:
         return None
 
 
-def read_erased(customers: sqlite3.Connection) -> list[ErasedRow]:
+def read_erased(customers: Book) -> list[ErasedRow]:
     """Those who are erased now, under each id that they had."""
     sql = "SELECT customer_id, erased_us FROM people WHERE erased_us IS NOT NULL"
     return [ErasedRow._make(row) for row in _rows(customers, "people", sql)]
 
 
-def read_forgotten(customers: sqlite3.Connection) -> dict[str, int]:
+def read_forgotten(customers: Book) -> dict[str, int]:
     """Up to when orders may have lost their keys, by each id that was ever erased (microseconds since 1970).
 
     Somebody may come back under an id that was erased; until orders has answered, the time is beyond any order.
@@ -204,13 +198,13 @@ def read_forgotten(customers: sqlite3.Connection) -> dict[str, int]:
     return until
 
 
-def read_accounts(ledger: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, AccountRow]:
+def read_accounts(ledger: Book, only: Sequence[str] | None = None) -> dict[str, AccountRow]:
     """The provider's accounts by order."""
     sql = "SELECT order_id, state, authorised_minor, captured_minor, refunded_minor FROM accounts"
     return {row.order_id: row for row in _made(AccountRow, _of_orders(ledger, "accounts", sql, only))}
 
 
-def read_captured(ledger: sqlite3.Connection) -> Texts | None:
+def read_captured(ledger: Book) -> Texts | None:
     """The order of each capture that the provider approved; None when they are no plain texts."""
     sql = "SELECT count(*), CAST(group_concat(order_id, char(10)) AS BLOB) FROM answers"
     number, ids = next(_rows(ledger, "answers", f"{sql} WHERE step = 'capture' AND status = 200"), (0, b""))
@@ -218,25 +212,25 @@ def read_captured(ledger: sqlite3.Connection) -> Texts | None:
     return found if len(found) == number else None
 
 
-def read_captures(ledger: sqlite3.Connection) -> Iterator[CaptureRow]:
+def read_captures(ledger: Book) -> Iterator[CaptureRow]:
     """The captures that the provider approved, one a key."""
     sql = "SELECT order_id, key, amount_minor FROM answers WHERE step = 'capture' AND status = 200"
     return _made(CaptureRow, _rows(ledger, "answers", sql))
 
 
-def read_payments(payments: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, tuple[str, int]]:
+def read_payments(payments: Book, only: Sequence[str] | None = None) -> dict[str, tuple[str, int]]:
     """(state, amount in minor units) by order."""
     sql = "SELECT order_id, state, amount_minor FROM payments"
     rows = _of_orders(payments, "payments", sql, only)
     return {order_id: (state, amount) for order_id, state, amount in rows}
 
 
-def read_shipments(shipping: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, str]:
+def read_shipments(shipping: Book, only: Sequence[str] | None = None) -> dict[str, str]:
     """The parcels' states by order."""
     return dict(_of_orders(shipping, "shipments", "SELECT order_id, state FROM shipments", only))
 
 
-def read_reservation_states(inventory: sqlite3.Connection, only: Sequence[str] | None = None) -> dict[str, str]:
+def read_reservation_states(inventory: Book, only: Sequence[str] | None = None) -> dict[str, str]:
     """The reservations' states by order."""
     return dict(_of_orders(inventory, "reservations", "SELECT order_id, state FROM reservations", only))
 
@@ -251,7 +245,7 @@ _MARKED = {
 }  # fmt: skip
 
 
-def read_marked(opened: Mapping[str, sqlite3.Connection], ledger: sqlite3.Connection) -> Marked | None:
+def read_marked(opened: Mapping[str, Book], ledger: Book) -> Marked | None:
     """What these stores and the provider's ledger have of orders; None when one cannot be read as columns."""
     orders, reservations = read_marks(opened["orders"], "orders"), read_marks(opened["inventory"], "reservations")
     accounts, payments = read_marks(ledger, "accounts"), read_marks(opened["payments"], "payments")
@@ -261,7 +255,7 @@ def read_marked(opened: Mapping[str, sqlite3.Connection], ledger: sqlite3.Connec
     return Marked(orders, reservations, accounts, payments, shipments)
 
 
-def read_marks(store: sqlite3.Connection, table: str) -> Marks | None:
+def read_marks(store: Book, table: str) -> Marks | None:
     """A table of orders as columns; None when its ids or its amounts are not what they must be."""
     letter, amount, at = _MARKED[table]
     sql = (
@@ -282,7 +276,7 @@ def _whole(numbers: str) -> Numbers:
     return np.array(numbers.split(","), dtype=np.int64)
 
 
-def read_reservations(inventory: sqlite3.Connection) -> Iterator[ReservationRow]:
+def read_reservations(inventory: Book) -> Iterator[ReservationRow]:
     """The reservations that hold or have sold something."""
     sql = "SELECT order_id, state, lines FROM reservations WHERE state IN ('reserved', 'sold')"
     cursor = _rows(inventory, "reservations", sql)
@@ -292,13 +286,13 @@ def read_reservations(inventory: sqlite3.Connection) -> Iterator[ReservationRow]
             yield ReservationRow(order_id, state, [(line.product_id, line.quantity) for line in lines])
 
 
-def read_levels(inventory: sqlite3.Connection) -> list[LevelRow]:
+def read_levels(inventory: Book) -> list[LevelRow]:
     """The stock items."""
     sql = "SELECT product_id, available, reserved, sold FROM stock_items"
     return [LevelRow._make(row) for row in _rows(inventory, "stock_items", sql)]
 
 
-def read_stock_changes(inventory: sqlite3.Connection) -> Iterator[StockChange]:
+def read_stock_changes(inventory: Book) -> Iterator[StockChange]:
     """The events of stock items in the order of their commits."""
     sql = "SELECT payload FROM outbox WHERE type IN (?, ?) ORDER BY ordinal"
     cursor = _rows(inventory, "outbox", sql, (StockReceived.type, StockLevelChanged.type))
@@ -308,7 +302,7 @@ def read_stock_changes(inventory: sqlite3.Connection) -> Iterator[StockChange]:
         yield from _made(StockChange, rows)
 
 
-def read_outbox(store: sqlite3.Connection, column: str = "id") -> dict[str, Outgoing]:
+def read_outbox(store: Book, column: str = "id") -> dict[str, Outgoing]:
     """The event ids of an outbox by topic; `column` names its id."""
     published: dict[str, list[Texts]] = {}
     pending: dict[str, list[Texts]] = {}
@@ -336,13 +330,13 @@ def read_outbox(store: sqlite3.Connection, column: str = "id") -> dict[str, Outg
     }
 
 
-def oldest_unpublished(store: sqlite3.Connection) -> int | None:
+def oldest_unpublished(store: Book) -> int | None:
     """When the oldest event was written that is not marked as published; microseconds since 1970."""
     created = next(_rows(store, "outbox", "SELECT min(created) FROM outbox WHERE published IS NULL"), (None,))[0]
     return int(created) if created is not None else None
 
 
-def read_inbox(store: sqlite3.Connection, consumer: str) -> Texts:
+def read_inbox(store: Book, consumer: str) -> Texts:
     """The ids that a consumer has handled."""
     parts: list[Texts] = []
     bound = "SELECT event_id FROM inbox WHERE consumer = ? AND event_id > ? ORDER BY event_id LIMIT 1 OFFSET ?"
@@ -359,7 +353,7 @@ def read_inbox(store: sqlite3.Connection, consumer: str) -> Texts:
     return joined_texts(parts)
 
 
-def read_parked(store: sqlite3.Connection, consumer: str) -> tuple[Texts, set[str]]:
+def read_parked(store: Book, consumer: str) -> tuple[Texts, set[str]]:
     """The ids that a consumer keeps for later, and the aggregates and orders that are behind them."""
     ids: list[str] = []
     behind: set[str] = set()
@@ -375,14 +369,14 @@ def read_parked(store: sqlite3.Connection, consumer: str) -> tuple[Texts, set[st
     return (np.array([one.encode() for one in ids], dtype=np.bytes_) if ids else NO_TEXTS), behind
 
 
-def read_actions(operations: sqlite3.Connection) -> list[ActionRow]:
+def read_actions(operations: Book) -> list[ActionRow]:
     """The operators' actions in the order of their requests."""
     rows = _rows(operations, "actions", "SELECT view FROM actions ORDER BY requested, action_id")
     views = [_action.decode(view) for (view,) in rows]
     return [ActionRow(v.action_id, v.kind, v.group, v.state, v.actor, v.replicas) for v in views]
 
 
-def read_audit(operations: sqlite3.Connection) -> list[AuditRow]:
+def read_audit(operations: Book) -> list[AuditRow]:
     """Operations' audit chain."""
     sql = "SELECT number, at, actor, did, previous, hash FROM audit ORDER BY number"
     return [AuditRow._make(row) for row in _rows(operations, "audit", sql)]

@@ -5,7 +5,6 @@ stores' snapshots are taken, then the log is read up to its ends after that. So 
 in the stores, and what the stores say was sent must be in the log.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -23,6 +22,7 @@ from shop_stack.moments import moment
 from shop_stack.operations import audit, audit_erasure, audit_operators, audit_stock, audit_streams
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations.audit import Excuses, Invariant, Watermark
+from shop_stack.operations.audit_books import Book
 from shop_stack.operations.audit_columns import NO_KEYS, Keys, Records, Texts, first_occurrences, keys
 from shop_stack.operations.audit_erasure import ErasedRow
 from shop_stack.operations.audit_log import LogRows, Positions, read_topic
@@ -35,11 +35,11 @@ _MARGIN = timedelta(days=1)
 class Books(Protocol):
     """Where the books lie. Each call opens a new read-only handle, with its snapshot taken."""
 
-    def store(self, service: str) -> sqlite3.Connection: ...
+    def store(self, service: str) -> Book: ...
 
-    def ledger(self) -> sqlite3.Connection: ...
+    def ledger(self) -> Book: ...
 
-    def operations(self) -> sqlite3.Connection: ...
+    def operations(self) -> Book: ...
 
     def log(self) -> LogRows: ...
 
@@ -92,7 +92,7 @@ class Found(NamedTuple):
 
 
 @contextmanager
-def _opened(books: Books, names: Iterable[str]) -> Iterator[dict[str, sqlite3.Connection]]:
+def _opened(books: Books, names: Iterable[str]) -> Iterator[dict[str, Book]]:
     handles = {name: books.store(name) for name in names}
     try:
         yield handles
@@ -133,7 +133,7 @@ def audit_orders(books: Books, frame: Frame) -> list[Invariant]:
 _KEYS_SURELY_KEPT = timedelta(hours=23)
 
 
-def _keys_and_orders(books: Books, store: sqlite3.Connection, marked: Marked | None, frame: Frame) -> Invariant:
+def _keys_and_orders(books: Books, store: Book, marked: Marked | None, frame: Frame) -> Invariant:
     """The checkouts' keys; rows are read when not every order has one key and every key its order."""
     kept_us = frame.watermark.now_us - _microseconds(_KEYS_SURELY_KEPT)
     number, promised = stores.read_promised(store)
@@ -145,7 +145,7 @@ def _keys_and_orders(books: Books, store: sqlite3.Connection, marked: Marked | N
     return audit.one_key_one_order(orders.values(), stores.read_keys(store), kept_us, forgotten, frame.excuses)
 
 
-def _captures(ledger: sqlite3.Connection, excuses: Excuses) -> Invariant:
+def _captures(ledger: Book, excuses: Excuses) -> Invariant:
     """The provider's captures; rows are read when an order has a second one."""
     captured = stores.read_captured(ledger)
     if captured is not None and first_occurrences(keys(captured)).all():
@@ -218,7 +218,7 @@ class _Inbox(NamedTuple):
         return audit_streams.subscribed_events_handled(records, mine, frame.excuses)
 
 
-def _inbox(store: sqlite3.Connection, consumer: Consumer, frame: Frame) -> _Inbox:
+def _inbox(store: Book, consumer: Consumer, frame: Frame) -> _Inbox:
     ids, parked = stores.read_inbox(store, consumer.name), stores.read_parked(store, consumer.name)[0]
     logged = consumer.kept - 2 * _MARGIN if consumer.kept is not None else None  # the log forgets before the inbox
     return _Inbox(consumer, ids, np.sort(keys(ids)), parked, _since(frame, consumer.kept), _since(frame, logged))

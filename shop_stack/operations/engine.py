@@ -104,12 +104,13 @@ class Engine:
         return self.link.consumer_groups()
 
     def _ask_analytics(self, order_id: str) -> list[Step]:
-        port = self.settings.ports.get("analytics")
+        if "analytics" not in self.settings.ports:
+            return []
         try:
             token = read_token(self.settings.home, "viewer")
         except AccessDenied:
             return []
-        return ask_analytics(port, token, order_id) if port else []
+        return ask_analytics(self.settings.place("analytics"), token, order_id)
 
 
 def build(settings: Settings, runtime: Runtime) -> Engine:

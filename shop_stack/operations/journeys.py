@@ -17,6 +17,7 @@ from shop_stack.eventlog.interface import EventLog, StoredRecord
 from shop_stack.eventlog.records import partition_of
 from shop_stack.events import INVENTORY, ORDERS, PAYMENTS, SHIPPING
 from shop_stack.operations.model import Journey, JourneyStep
+from shop_stack.settings import Place
 
 _TOPICS = (ORDERS, INVENTORY, PAYMENTS, SHIPPING)
 _MOST_RECORDS = 20_000
@@ -153,9 +154,9 @@ def _view(step: Step, start: datetime) -> JourneyStep:
     )
 
 
-def ask_analytics(port: int, token: str, order_id: str, timeout_s: float = 2.0) -> list[Step]:
+def ask_analytics(place: Place, token: str, order_id: str, timeout_s: float = 2.0) -> list[Step]:
     """What analytics knows of an order; empty when it knows nothing or does not answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    connection = HTTPConnection(*place, timeout=timeout_s)
     path = f"/analytics/v1/questions/order_journey?{urlencode({'order_id': order_id})}"
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})

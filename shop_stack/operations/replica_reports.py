@@ -9,6 +9,7 @@ import msgspec
 
 from shop_stack.events import WorkInHand
 from shop_stack.runtime.interface import Replica
+from shop_stack.settings import Place
 
 _TIMEOUT_S = 0.5
 OUTBOX_AGE = "shopfloor_outbox_age_seconds"
@@ -83,7 +84,7 @@ class Reporters:
     """Asks replicas in turn, over connections that are kept. One thread at a time."""
 
     def __init__(self) -> None:
-        self._connections: dict[int, http.client.HTTPConnection] = {}
+        self._connections: dict[Place, http.client.HTTPConnection] = {}
 
     def ask(self, replicas: Iterable[Replica], services: Sequence[str]) -> dict[str, Report]:
         """Reports by service of one group's ready replicas; a replica that does not answer is left out.
@@ -97,35 +98,35 @@ class Reporters:
         for replica in replicas:
             if replica.state != "ready":
                 continue
-            page = self._get(replica.port, "/metrics").decode()
+            page = self._get(replica.place, "/metrics").decode()
             for service, age in read_gauge(page, OUTBOX_AGE).items():
                 ages[service] = max(ages.get(service, 0.0), age)
             work = work or read_work(page)
             if not stopped and any(read_gauge(page, STOPPED).values()):
-                for one in _stopped(self._get(replica.port, "/stopped")):
+                for one in _stopped(self._get(replica.place, "/stopped")):
                     stopped.setdefault(one.consumer, []).append(one)
         return {
             name: Report(ages.get(name, 0.0), tuple(stopped.get(name, ())), tuple(work.get(name, ())))
             for name in services
         }
 
-    def forget(self, ports: Iterable[int]) -> None:
-        """Close the connections to all but these ports."""
-        keep = set(ports)
-        for port in [port for port in self._connections if port not in keep]:
-            self._connections.pop(port).close()
+    def forget(self, places: Iterable[Place]) -> None:
+        """Close the connections to all but these."""
+        keep = set(places)
+        for place in [place for place in self._connections if place not in keep]:
+            self._connections.pop(place).close()
 
-    def _get(self, port: int, path: str) -> bytes:
-        connection = self._connections.get(port) or http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+    def _get(self, place: Place, path: str) -> bytes:
+        connection = self._connections.get(place) or http.client.HTTPConnection(*place, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException):
             connection.close()
-            self._connections.pop(port, None)
+            self._connections.pop(place, None)
             return b""
-        self._connections[port] = connection
+        self._connections[place] = connection
         return body if answer.status == 200 else b""
 
 

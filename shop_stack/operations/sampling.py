@@ -148,7 +148,7 @@ class Sampler:
         reports: dict[str, Report] = {}
         for group in observation.groups:
             reports |= self._reporters.ask(group.replicas, group.services)
-        self._reporters.forget(replica.port for group in observation.groups for replica in group.replicas)
+        self._reporters.forget(replica.place for group in observation.groups for replica in group.replicas)
         return reports
 
     def _remember(self, now: datetime, gained: Mapping[str, envoy.Totals], elapsed: float) -> None:

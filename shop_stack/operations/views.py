@@ -207,7 +207,7 @@ def _replica(replica: Replica, snapshot: Snapshot, at: float) -> ReplicaView:
     return ReplicaView(
         name=replica.name,
         pid=replica.pid,
-        address=f"127.0.0.1:{replica.port}",
+        address=f"{replica.host}:{replica.port}",
         state=replica.state,
         age_s=max(0.0, at - replica.started_at),
         restarts=replica.restarts,

@@ -27,7 +27,6 @@ from shop_stack.stack import read_stack
 
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_HOST = "127.0.0.1"
 
 
 class _Wanted(msgspec.Struct):
@@ -48,7 +47,7 @@ def run_provider(settings: Settings, channel: Connection) -> None:
     provider = Provider(
         Ledger(settings.home.provider_ledger),
         Behaviour(**{name: getattr(stack, name) for name in Behaviour.__struct_fields__ if hasattr(stack, name)}),
-        (_HOST, settings.ports["mesh"]) if "mesh" in settings.ports else None,
+        settings.place("mesh") if "mesh" in settings.ports else None,
     )
     config = uvicorn.Config(
         provider,
@@ -60,7 +59,7 @@ def run_provider(settings: Settings, channel: Connection) -> None:
         timeout_graceful_shutdown=3,
     )
     try:
-        listener = listen_on(_HOST, settings.ports["provider"], "the provider")
+        listener = listen_on(settings.inside, settings.ports["provider"], "the provider")
         _Server(config, channel, provider).run(sockets=[listener])
     finally:
         provider.ledger.close()

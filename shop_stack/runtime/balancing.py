@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from shop_stack.errors import MeshError
 from shop_stack.mesh.admin import EnvoyAdmin, HostState
+from shop_stack.mesh.clusters import Endpoint
 from shop_stack.mesh.endpoints import EndpointFiles
+from shop_stack.settings import Place
 
 APPLY_S = 3.0
 IN_FLIGHT_S = 10.0
 _LOOK_EVERY_S = 0.02
-
-Endpoint = tuple[int, bool]
 
 
 class Balancer:
@@ -24,25 +24,25 @@ class Balancer:
         self._written: dict[tuple[str, ...], list[Endpoint]] = {}
 
     def write(self, services: tuple[str, ...], endpoints: list[Endpoint]) -> None:
-        """Replace the endpoints (port, draining) of all services of a group, if they changed."""
+        """Replace the endpoints of all services of a group, if they changed."""
         if self._written.get(services) != endpoints:
             self._written[services] = list(endpoints)
             self._files.write(services, endpoints)
 
-    async def serving(self, services: tuple[str, ...], port: int) -> bool:
-        """Wait until Envoy sends requests to this port; False when it does not within APPLY_S."""
-        return await self._until(services, port, APPLY_S, lambda states: _all(services, states, lambda s: s.serving))
+    async def serving(self, services: tuple[str, ...], place: Place) -> bool:
+        """Wait until Envoy sends requests to this place; False when it does not within APPLY_S."""
+        return await self._until(services, place, APPLY_S, lambda states: _all(services, states, lambda s: s.serving))
 
-    async def draining(self, services: tuple[str, ...], port: int) -> bool:
-        """Wait until Envoy sends no new requests to this port."""
-        return await self._until(services, port, APPLY_S, lambda states: all(not s.serving for s in states))
+    async def draining(self, services: tuple[str, ...], place: Place) -> bool:
+        """Wait until Envoy sends no new requests to this place."""
+        return await self._until(services, place, APPLY_S, lambda states: all(not s.serving for s in states))
 
-    async def quiet(self, services: tuple[str, ...], port: int) -> bool:
-        """Wait until no request is in flight to this port; False when one still is after IN_FLIGHT_S."""
-        return await self._until(services, port, IN_FLIGHT_S, lambda states: all(s.active == 0 for s in states))
+    async def quiet(self, services: tuple[str, ...], place: Place) -> bool:
+        """Wait until no request is in flight to this place; False when one still is after IN_FLIGHT_S."""
+        return await self._until(services, place, IN_FLIGHT_S, lambda states: all(s.active == 0 for s in states))
 
     async def _until(
-        self, services: tuple[str, ...], port: int, patience_s: float, holds: Callable[[list[HostState]], bool]
+        self, services: tuple[str, ...], place: Place, patience_s: float, holds: Callable[[list[HostState]], bool]
     ) -> bool:
         deadline = time.monotonic() + patience_s
         while True:
@@ -50,7 +50,7 @@ class Balancer:
                 hosts = await asyncio.to_thread(self._admin.hosts)
             except MeshError:
                 return False
-            if holds([host for host in hosts if host.port == port and host.cluster in services]):
+            if holds([host for host in hosts if host.place == place and host.cluster in services]):
                 return True
             if time.monotonic() > deadline:
                 return False

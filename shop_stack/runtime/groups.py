@@ -8,10 +8,12 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from shop_stack.errors import ActionRefused, NotRunning
+from shop_stack.mesh.clusters import Endpoint
 from shop_stack.runtime.backoff import Backoff
 from shop_stack.runtime.interface import Group, Replica, State
 from shop_stack.runtime.processes import Process, listen
 from shop_stack.runtime.replica_logs import ReplicaLogs
+from shop_stack.settings import LOOPBACK, Place
 
 READY_S = 30.0
 LEAVE_S = 20.0
@@ -23,10 +25,10 @@ Fork = Callable[[str, str], Awaitable[tuple[Process, Connection]]]
 class Balancing(Protocol):
     """What a group needs of the mesh (see balancing.Balancer)."""
 
-    def write(self, services: tuple[str, ...], endpoints: list[tuple[int, bool]]) -> None: ...
-    async def serving(self, services: tuple[str, ...], port: int) -> bool: ...
-    async def draining(self, services: tuple[str, ...], port: int) -> bool: ...
-    async def quiet(self, services: tuple[str, ...], port: int) -> bool: ...
+    def write(self, services: tuple[str, ...], endpoints: list[Endpoint]) -> None: ...
+    async def serving(self, services: tuple[str, ...], place: Place) -> bool: ...
+    async def draining(self, services: tuple[str, ...], place: Place) -> bool: ...
+    async def quiet(self, services: tuple[str, ...], place: Place) -> bool: ...
 
 
 class Copy:
@@ -44,6 +46,11 @@ class Copy:
         self.note = ""
         self.backoff = Backoff()
         self.settled = asyncio.Event()
+
+    @property
+    def place(self) -> Place:
+        """Where it answers."""
+        return LOOPBACK, self.port
 
     @property
     def staying(self) -> bool:
@@ -190,13 +197,13 @@ class GroupKeeper:
 
     def _publish(self) -> None:
         copies = sorted(self._copies.values(), key=_number)
-        ghosts = [(copy.ghost_port, False) for copy in copies if copy.ghost_port]
-        serving = [(copy.port, copy.state == "draining") for copy in copies if copy.in_service]
+        ghosts = [Endpoint((LOOPBACK, copy.ghost_port)) for copy in copies if copy.ghost_port]
+        serving = [Endpoint(copy.place, copy.state == "draining") for copy in copies if copy.in_service]
         self._balancing.write(self.services, ghosts + serving)
 
     async def _bury(self, copy: Copy) -> None:
         """Take a dead predecessor's endpoint out once Envoy sends requests to its successor."""
-        await self._balancing.serving(self.services, copy.port)
+        await self._balancing.serving(self.services, copy.place)
         copy.ghost_port = 0
         self._publish()
 
@@ -210,7 +217,7 @@ class GroupKeeper:
                 raise ActionRefused(
                     f"{copy.name} was not ready within {READY_S:g} s ({words}); see: shopfloor logs {self.name}"
                 ) from None
-            await self._balancing.serving(self.services, copy.port)
+            await self._balancing.serving(self.services, copy.place)
 
     async def _leave(self, copy: Copy) -> None:
         """Draining, then out of the endpoints, then stopped."""
@@ -218,8 +225,8 @@ class GroupKeeper:
         self._changed()
         if copy.in_service:
             self._publish()
-            await self._balancing.draining(self.services, copy.port)
-            await self._balancing.quiet(self.services, copy.port)
+            await self._balancing.draining(self.services, copy.place)
+            await self._balancing.quiet(self.services, copy.place)
             copy.in_service = False
             self._publish()
         copy.state = "stopping"

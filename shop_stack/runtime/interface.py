@@ -4,14 +4,20 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from shop_stack.settings import LOOPBACK, Place
+
 State = Literal["starting", "ready", "draining", "stopping", "crashed", "stopped"]
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """One running copy of a process group. `port` is on loopback; `cpu_s` is CPU used since it started."""
+    """One running copy of a process group. It answers on `host` and `port`; `cpu_s` is CPU used since it started.
+
+    `pid` is 0 where the runtime does not know it.
+    """
 
     name: str
     pid: int
+    host: str = LOOPBACK
     port: int
     state: State
     started_at: float
@@ -19,6 +25,11 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     memory_bytes: int
     note: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it answers."""
+        return self.host, self.port
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,12 @@ import signal
 import threading
 
 
+def follow_supervisor() -> None:
+    """Follow the pipe on standard input, if a supervisor has started this process; a container is kept otherwise."""
+    if "SHOPFLOOR_SETTINGS" in os.environ:
+        follow(0)
+
+
 def follow(descriptor: int) -> None:
     """Send this process SIGTERM once the other end of the pipe closes, and kill it 10 s later if it stays."""
     threading.Thread(target=_wait, args=(descriptor,), name="lifeline", daemon=True).start()

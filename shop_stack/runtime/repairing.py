@@ -18,7 +18,8 @@ from shop_stack.eventlog.loss import Forgetting, find_loss
 from shop_stack.eventlog.opening import KAFKA, open_any_log
 from shop_stack.eventlog.repair import Repaired, repair
 from shop_stack.eventlog.sent_rows import OPERATIONS, SERVICE, SentRows
-from shop_stack.settings import Home, Settings, to_environment
+from shop_stack.settings import SQLITE, Settings, to_environment
+from shop_stack.stack import read_stack
 
 _ANALYTICS_ANSWERS_S = 60.0
 _Say = Callable[[str], None]
@@ -48,7 +49,7 @@ def repair_at_start(settings: Settings, say: _Say) -> Repaired | None:
     Raises SettingError for a Kafka log with events of another shop: to it nothing is sent.
     """
     try:
-        outboxes = outboxes_of(settings.home)
+        outboxes = outboxes_of(settings)
         if not outboxes and not (settings.home.log / "log_id").exists() and noted_log(settings.home) is None:
             return None
         with open_any_log(settings) as log:
@@ -104,12 +105,24 @@ def _refuse_of_another_shop(settings: Settings, log: EventLog, say: _Say) -> Non
         )
 
 
-def outboxes_of(home: Home) -> list[SentRows]:
-    """The outboxes of a home: the services' and operations' own."""
-    found = [SentRows(path, SERVICE) for path in sorted(home.store("*").parent.glob("*.db"))]
+def outboxes_of(settings: Settings) -> list[SentRows]:
+    """The outboxes of a home: the services', wherever their stores lie, and operations' own."""
+    home = settings.home
+    found = _services_outboxes(settings)
     if home.operations_store.exists():
         found.append(SentRows(home.operations_store, OPERATIONS))
     return [outbox for outbox in found if outbox.exists()]
+
+
+def _services_outboxes(settings: Settings) -> list[SentRows]:
+    if settings.stores_url == SQLITE:
+        return [SentRows(path, SERVICE) for path in sorted(settings.home.store("*").parent.glob("*.db"))]
+    # The driver for PostgreSQL costs 20 MB: only where it is used.
+    from shop_stack.eventlog.postgres_rows import rows_of
+    from shop_stack.postgres import server_of
+
+    server = server_of(settings.stores_url, settings.store_secrets)
+    return [rows_of(server, spec.name) for spec in read_stack(settings.stack_file).services]
 
 
 def _claims(read: _Read) -> dict[TopicPartition, int]:

@@ -13,7 +13,7 @@ from shop_stack.settings import Endpoints, Home, Settings, read_endpoints
 
 def part_specs(settings: Settings, fork_server: ForkServer, files: EnvoyFiles, logs: ReplicaLogs) -> list[PartSpec]:
     """The parts in the order in which they are started; the dashboard and the shoppers only when asked for."""
-    at = {part: _loopback(port) for part, port in settings.ports.items()}
+    at = addresses(settings)
     analytics = program("analytics", ["-m", "analytics"], settings, logs, f"{at['analytics']}/readyz")
     specs = [
         PartSpec("gateway", envoy(files, logs), gateway_address(settings)),
@@ -39,7 +39,7 @@ def part_specs(settings: Settings, fork_server: ForkServer, files: EnvoyFiles, l
 
 def endpoints_of(settings: Settings) -> Endpoints:
     """The addresses that are written to the home folder."""
-    at = {part: _loopback(port) for part, port in settings.ports.items()}
+    at = addresses(settings)
     return Endpoints(
         gateway=gateway_address(settings),
         trial=at["trial"],
@@ -52,7 +52,9 @@ def endpoints_of(settings: Settings) -> Endpoints:
 
 
 def gateway_address(settings: Settings) -> str:
-    """Where shoppers come in; a wildcard address is reached by loopback from here."""
+    """Where shoppers come in; a wildcard address is reached by loopback from here, a container by its name."""
+    if "gateway" in settings.hosts:
+        return addresses(settings)["gateway"]
     wild = settings.bind in ("0.0.0.0", "::")
     address = "127.0.0.1" if wild else settings.bind
     return f"http://{f'[{address}]' if ':' in address else address}:{settings.ports['gateway']}"
@@ -74,5 +76,7 @@ def _earlier(home: Home) -> dict[str, int]:
     return {part: int(address.rpartition(":")[2]) for part, address in found.items() if address}
 
 
-def _loopback(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
+def addresses(settings: Settings) -> dict[str, str]:
+    """Where each part answers, as a URL."""
+    places = {part: settings.place(part) for part in settings.ports}
+    return {part: f"http://{host}:{port}" for part, (host, port) in places.items()}

@@ -122,7 +122,7 @@ class Supervisor:
         self._settings = replace(self._settings, ports=ports)
         self._files = envoy_files(self._home)
         policy = policy_of(self._stack)
-        document = bootstrap(policy, self._files, read_key_sets(self._home), ports, self._settings.bind)
+        document = bootstrap(policy, self._files, read_key_sets(self._home), self._settings)
         write_bootstrap(document, self._files)
         self._endpoint_files = EndpointFiles(self._files)
         self._endpoint_files.write(policy.services, [])

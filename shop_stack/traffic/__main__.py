@@ -27,7 +27,7 @@ def main() -> None:
     """Shop until SIGTERM."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    lifeline.follow(0)
+    lifeline.follow_supervisor()
     asyncio.run(_until_told())
 
 

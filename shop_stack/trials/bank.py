@@ -9,6 +9,7 @@ from shop_stack.provider.ledger import KeyMisused, Ledger, Reply
 from shop_stack.services.payments import handlers
 from shop_stack.services.payments.provider import TIMEOUT_S, read_answer
 from shop_stack.services.payments.rules import Answer, Call, Unclear
+from shop_stack.settings import Place
 from shop_stack.trials.plan import Fault
 from shop_stack.trials.shop import Shop
 
@@ -33,7 +34,7 @@ class Bank:
         """Close the books."""
         self.ledger.close()
 
-    def call(self, port: int, step: Call, key: str, order_id: str, amount_minor: int) -> Answer:
+    def call(self, place: Place, step: Call, key: str, order_id: str, amount_minor: int) -> Answer:
         """See services.payments.provider.call; while this thread waits, others go on."""
         world = self._world
         actor = world.acting.name if world.acting else "payments"

@@ -1,11 +1,11 @@
 """A service's real database in memory, set back to a template before each schedule, where faults may strike."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from shop_stack.hosting.store import Kept, Store
+from shop_stack.hosting.sqlite_store import Kept, SqliteStore
 
 
 class Strikes(Protocol):
@@ -21,7 +21,7 @@ class Strikes(Protocol):
         """A transaction has committed, and nobody knows yet."""
 
 
-class MemoryStore(Store):
+class MemoryStore(SqliteStore):
     """The store of one service; all replicas of a schedule share it, as they share the file."""
 
     def __init__(self, name: str) -> None:
@@ -30,7 +30,7 @@ class MemoryStore(Store):
         self.strikes: Strikes | None = None
 
     @contextmanager
-    def write(self, wait_s: float = 5.0) -> Iterator[Kept]:
+    def write(self, wait_s: float = 5.0, holding: Sequence[str] = ()) -> Iterator[Kept]:
         """One write transaction; see Store.write."""
         strikes = self.strikes
         if strikes is None:

@@ -192,7 +192,8 @@ class Replica:
             self.plan("relay", patience + self.world.jitter("relay", 0.0, 0.005))
 
     def _has_unsent(self) -> bool:
-        return self.context.store.kept().driver.execute(_UNSENT).fetchone() is not None
+        with self.context.store.read() as session:
+            return session.driver.execute(_UNSENT).fetchone() is not None
 
     # Timers
 
@@ -203,10 +204,11 @@ class Replica:
         """Give each timer its next turn when the store says that something is due, at the timer's own pace."""
         if not self.alive:
             return
-        driver = self.context.store.kept().driver
+        queries = DUE.get(self.service, {})
+        with self.context.store.read() as session:
+            found = {name: session.driver.execute(query).fetchone()[0] for name, query in queries.items()}
         now = micros(self.world.now())
-        for name, query in DUE.get(self.service, {}).items():
-            due = driver.execute(query).fetchone()[0]
+        for name, due in found.items():
             if due is not None:
                 self._plan_timer(self._timers[name], (due - now) / 1e6)
 

@@ -170,7 +170,7 @@ class Stand:
 
         Raises EventLogError, and sqlite3.Error for an outbox that does not answer.
         """
-        waiting = sum(outbox.waiting() for outbox in outboxes_of(self.home))
+        waiting = sum(outbox.waiting() for outbox in outboxes_of(self.settings))
         with open_log(self.settings) as log:
             return waiting + max((sum(log.lag(group).values()) for group in log.groups()), default=0)
 

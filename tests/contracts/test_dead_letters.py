@@ -15,10 +15,11 @@ from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.events import CATALOG, DEAD_LETTERS, RecordParked, RecordReplayed
 from shop_stack.hosting.context import Context
-from shop_stack.hosting.store import SCHEMA_VERSION, Store, is_passing
+from shop_stack.hosting.sqlite_store import SqliteStore
+from shop_stack.hosting.store import SCHEMA_VERSION, is_passing
 from tests import toy_service
 from tests.contracts.test_delivery_inbox import counted, following, seen, stopped
-from tests.contracts.toy_parts import product, relay_of, send, toy_context
+from tests.contracts.toy_parts import driver_of, product, relay_of, send, taken, toy_context
 from tests.flows.shop_in_process import wait_until
 
 pytestmark = pytest.mark.embedded
@@ -168,7 +169,7 @@ def test_a_choice_takes_only_what_it_means(context: Context, log: EventLog) -> N
 
 
 def test_a_full_disk_is_no_poison(tmp_path: Path) -> None:
-    store = Store(tmp_path / "small.db")
+    store = SqliteStore(tmp_path / "small.db")
     store.prepare(toy_service.CARD.store)
     pages = store.kept().driver.execute("PRAGMA page_count").fetchone()[0]
     store.kept().driver.execute(f"PRAGMA max_page_count={pages}")
@@ -179,16 +180,18 @@ def test_a_full_disk_is_no_poison(tmp_path: Path) -> None:
 
 
 def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path, context: Context, log: EventLog) -> None:
-    driver = context.store.kept().driver
+    driver = driver_of(context)
     for column in ("headers", "attempts", "replays"):
         driver.execute(f"ALTER TABLE stopped_aggregates DROP COLUMN {column}")
-    driver.execute("PRAGMA user_version=1")
+    on_file = isinstance(context.store, SqliteStore)
+    driver.execute("PRAGMA user_version=1" if on_file else "UPDATE schema_version SET version = 1")
     with following(context, log) as _:
         pass
     again = toy_context(tmp_path)
-    version = again.store.kept().driver.execute("PRAGMA user_version").fetchone()[0]
+    asked = "PRAGMA user_version" if on_file else "SELECT version FROM schema_version"
+    version = driver_of(again).execute(asked).fetchone()[0]
     assert version == SCHEMA_VERSION
-    assert inbox.stopped(again.store.kept().driver) == []
+    assert inbox.stopped(driver_of(again)) == []
     again.store.close()
 
 
@@ -218,7 +221,7 @@ def test_a_store_that_is_taken_makes_a_replay_wait_and_counts_for_nothing(
     other = toy_context(tmp_path)
     hurried = Replayer("toy", types_of(toy_service.CARD.subscriptions)[1], context.store,
                        lambda: context._transaction(wait_s=0.05), is_passing)  # fmt: skip
-    with other.store.write():
+    with taken(other):
         assert hurried.round(ALL, 10, set()).outcomes == {"not now": 1}
     other.store.close()
     assert [one.replays for one in stopped(context)] == [0]

@@ -15,7 +15,18 @@ from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import EventLog, Record
 from shop_stack.hosting.context import Context
 from tests import toy_service
-from tests.contracts.toy_parts import delivery_of, lags, on_log, product, receive, relay_of, send, toy_context
+from tests.contracts.toy_parts import (
+    delivery_of,
+    driver_of,
+    lags,
+    on_log,
+    product,
+    receive,
+    relay_of,
+    send,
+    taken,
+    toy_context,
+)
 from tests.flows.shop_in_process import wait_until
 
 pytestmark = pytest.mark.embedded
@@ -58,7 +69,7 @@ def seen(context: Context, name: str) -> list[str]:
 
 def stopped(context: Context) -> list[inbox.Stopped]:
     """The stopped aggregates."""
-    return inbox.stopped(context.store.kept().driver)
+    return inbox.stopped(driver_of(context))
 
 
 def test_an_event_that_comes_again_has_its_effect_once(context: Context, log: EventLog) -> None:
@@ -90,7 +101,7 @@ def test_a_poison_event_stops_its_aggregate_and_its_neighbours_flow(context: Con
     assert counted(context, "bad", "good") == [1, 3]
     one = stopped(context)[0]
     assert (one.aggregate, one.event_id, one.error) == ("bad", "e-bad-poison-2", "ValueError: this product is poison")
-    kept = inbox.parked(context.store.kept().driver, "toy", one.topic, "bad")
+    kept = inbox.parked(driver_of(context), "toy", one.topic, "bad")
     assert [record.event_id for record in kept] == ["e-bad-poison-2", "e-bad-tea-3", "e-bad-tea-4", "e-bad-tea-5"]
     assert not lags(log), "a stopped aggregate holds no position back: it is kept in the database"
 
@@ -169,7 +180,7 @@ def test_a_store_that_is_taken_delays_and_loses_nothing(
     with following(context, log) as delivery:
         send(log, product("first"))
         wait_until(lambda: counted(context, "first") == [1], "the subscription to have its connection")
-        with context.store.write():
+        with taken(context):
             send(log, product("a", 1), product("b", 1), product("a", 2))
             wait_until(lambda: delivery.progress.waiting == 2, "both aggregates to wait")
         wait_until(lambda: counted(context, "a", "b") == [3, 1], "both to go on")
@@ -216,6 +227,6 @@ def test_a_poll_of_many_events_is_handled_whole(context: Context, log: EventLog)
     with following(context, log) as delivery:
         wait_until(lambda: sum(delivery.progress.handled.values()) == 300, "all events")
     assert sum(counted(context, *(f"p{number}" for number in range(7)))) == 300
-    at = context.store.kept().driver.execute("SELECT count(DISTINCT handled), count(*) FROM inbox").fetchone()
+    at = driver_of(context).execute("SELECT count(DISTINCT handled), count(*) FROM inbox").fetchone()
     assert at[1] == 300
     assert at[0] <= 20, "a poll's events share a transaction, hence its time"

@@ -23,6 +23,7 @@ from tests.contracts.toy_parts import (
     Clock,
     FitfulLog,
     delivery_of,
+    driver_of,
     lags,
     product,
     receive,
@@ -162,8 +163,8 @@ def test_a_dead_letter_that_cannot_be_kept_waits_in_memory_with_its_aggregate(
         send(log, product("bad", 1, "toxic"), product("bad", 2), product("good", 1))
         wait_until(lambda: not failures, "the failure to keep it")
         wait_until(lambda: counted(context, "good") == 1, "the neighbour")
-        wait_until(lambda: len(inbox.stopped(context.store.kept().driver)) == 1, "the dead letter")
-    (one,) = inbox.stopped(context.store.kept().driver)
+        wait_until(lambda: len(inbox.stopped(driver_of(context))) == 1, "the dead letter")
+    (one,) = inbox.stopped(driver_of(context))
     assert (one.aggregate, one.parked, one.error) == ("bad", 1, "ValueError: this product is toxic")
     assert counted(context, "bad") == 0
     assert not lags(log)
@@ -265,5 +266,5 @@ def test_every_hour_the_outbox_forgets_what_its_topic_has_forgotten(
 
 
 def kept(context: Context) -> list[int]:
-    rows = context.store.kept().driver.execute("SELECT sequence FROM outbox ORDER BY ordinal").fetchall()
+    rows = driver_of(context).execute("SELECT sequence FROM outbox ORDER BY ordinal").fetchall()
     return [int(sequence) for (sequence,) in rows]

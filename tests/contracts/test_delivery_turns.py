@@ -14,7 +14,7 @@ from shop_stack.events import ProductAdded
 from shop_stack.hosting.context import Context
 from shop_stack.trials.memory_log import MemoryLog
 from tests import toy_service
-from tests.contracts.toy_parts import delivery_of, product, send, toy_context
+from tests.contracts.toy_parts import delivery_of, driver_of, product, send, toy_context
 
 pytestmark = pytest.mark.embedded
 TOPICS, _ = types_of(toy_service.CARD.subscriptions)
@@ -95,7 +95,7 @@ def test_passing_failures_are_no_reason_to_stop_an_aggregate(context: Context, s
     seconds.at += 10.0
     delivery.turn(consumer)
     assert toy_service.value_of(context, "a") == 2
-    assert inbox.stopped(context.store.kept().driver) == []
+    assert inbox.stopped(driver_of(context)) == []
     (context.settings.home.path / "cured").touch()
     seconds.at += 10.0
     delivery.turn(consumer)
@@ -122,4 +122,4 @@ def test_passing_failures_before_a_failure_do_not_count_with_it(
     monkeypatch.setitem(cast(dict[Any, Any], context.card.subscriptions), ProductAdded, fail)
     turns(delivery, consumer, seconds, 10 * ATTEMPTS)
     assert attempts == ATTEMPTS
-    assert len(inbox.stopped(context.store.kept().driver)) == 1
+    assert len(inbox.stopped(driver_of(context))) == 1

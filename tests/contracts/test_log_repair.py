@@ -19,7 +19,7 @@ from shop_stack.eventlog.records import partition_of
 from shop_stack.eventlog.repair import repair
 from shop_stack.eventlog.sent_rows import SentRows
 from shop_stack.events import BEHAVIOUR, CATALOG, TOPICS, RecordLost
-from shop_stack.hosting.store import Store
+from shop_stack.hosting.sqlite_store import SqliteStore
 from tests.flows.shop_in_process import records
 
 AGGREGATES = [f"product-{number}" for number in range(5)]
@@ -41,7 +41,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
 @pytest.fixture
 def sent(tmp_path: Path) -> SentRows:
     """The outbox of a service that has published some versions of some aggregates."""
-    store = Store(tmp_path / "catalog.db")
+    store = SqliteStore(tmp_path / "catalog.db")
     store.prepare(outbox.OUTBOX.metadata)
     with store.write() as kept:
         for version in range(1, VERSIONS + 1):

@@ -1,20 +1,27 @@
 """The toy service in parts, for tests of delivery: contexts over real stores, relays, events, what is on the log."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from shop_stack.envelope import Envelope, decode, encode
 from shop_stack.errors import LogUnavailable
+from shop_stack.eventlog.database import Driver
 from shop_stack.eventlog.delivery import Delivery, types_of
 from shop_stack.eventlog.interface import EventLog, Placed, Record, TopicPartition
 from shop_stack.eventlog.relay import Relay
 from shop_stack.events import CATALOG, INVENTORY, ProductAdded, StockReceived
 from shop_stack.hosting.context import Context
+from shop_stack.hosting.sqlite_store import SqliteStore
 from shop_stack.hosting.store import is_passing
 from shop_stack.mesh.calls import HttpMesh
+from shop_stack.postgres import Driver as PostgresDriver
+from shop_stack.postgres import server_of
 from shop_stack.settings import Home, Settings
 from shop_stack.stack import read_stack
 from tests import toy_service
@@ -54,13 +61,39 @@ class FitfulLog:
         return getattr(self._log, name)
 
 
+STORES: ContextVar[Settings | None] = ContextVar("STORES", default=None)
+"""Where the toy's store lies in this test; None: in a file of its folder."""
+
+
 def toy_context(folder: Path, clock: Any = None) -> Context:
     """A context of the toy over the store in this folder, as one replica has it."""
-    settings = Settings(home=Home(folder))
+    elsewhere = STORES.get()
+    settings = replace(elsewhere, home=Home(folder)) if elsewhere is not None else Settings(home=Home(folder))
     mesh = HttpMesh(lambda service: ("127.0.0.1", 9))
     context = Context(toy_service.CARD, settings, read_stack(), mesh, **({"clock": clock} if clock else {}))
     context.prepare()
     return context
+
+
+def driver_of(context: Context) -> Driver:
+    """A connection to the store's database, to look into it beside the service."""
+    if isinstance(context.store, SqliteStore):
+        return context.store.kept().driver
+    if context not in _BESIDE:
+        server = server_of(context.settings.stores_url, context.settings.store_secrets)
+        _BESIDE[context] = PostgresDriver(server.connect(context.name))
+    return _BESIDE[context]
+
+
+@contextmanager
+def taken(context: Context) -> Iterator[None]:
+    """Another writer holds what each event is entered in: on SQLite the whole store."""
+    with context.store.write() as session:
+        session.driver.execute("/*pg LOCK TABLE inbox IN EXCLUSIVE MODE */")
+        yield
+
+
+_BESIDE: WeakKeyDictionary[Context, Driver] = WeakKeyDictionary()
 
 
 def receive(context: Context, name: str, amount: int = 1) -> None:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from shop_stack.provider.app import run_provider
 from shop_stack.provider.behaviour import BehaviourChange
 from shop_stack.settings import Home, Settings, TopologyName
 from shop_stack.stack import Checkout, Provider, read_stack
+from tests.postgres_server import PostgresServer
 
 T = TypeVar("T")
 ENDS = ("completed", "rejected", "cancelled")
@@ -59,6 +61,8 @@ def until(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "the 
 class Shop:
     """The services by group, any of which can be started late or twice; `absent` groups wait for `start`.
 
+    With `postgres`, the stores lie on that server.
+
     `ports` are those of parts that the test itself runs, such as the `mesh` by which the provider calls back.
     """
 
@@ -70,6 +74,7 @@ class Shop:
         ports: Mapping[str, int] | None = None,
         checkout: Checkout | None = None,
         delivery_seconds: float = 0.05,
+        postgres: PostgresServer | None = None,
     ) -> None:
         self.clock = Clock()
         self._provider_port = claim_any("127.0.0.1")  # held: another test's provider must not listen there too
@@ -80,6 +85,10 @@ class Shop:
             ports={"provider": self._provider_port.getsockname()[1], **(ports or {})},
         )
         stack = read_stack()
+        if postgres is not None:
+            names = [spec.name for spec in stack.services]
+            stores = postgres.settings(folder, names)
+            self.settings = replace(self.settings, stores_url=stores.stores_url, store_secrets=stores.store_secrets)
         self.stack = msgspec.structs.replace(stack, checkout=checkout or Checkout(), provider=Provider())
         access.prepare_keys(self.settings.home, self.clock())
         self._groups = read_topology(topology, stack).groups
@@ -120,10 +129,13 @@ class Shop:
             log.close()
 
     def get(self, service: str, path: str, *, deadline_s: float = 1.0, subject: str | None = None) -> Answer:
-        """The mesh between the groups. Raises MeshError while no replica of the service runs."""
+        """The mesh between the groups. Raises MeshError while no replica of the service runs, and for 5xx."""
         if not any(service in replica.contexts for group in self._running.values() for replica in group):
             raise MeshError(f"no replica of {service} runs")
-        return self.ask(service, "GET", path, subject=subject)
+        answer = self.ask(service, "GET", path, subject=subject)
+        if answer.status >= 500:
+            raise MeshError(f"{service} answered {answer.status}")
+        return answer
 
     def ask(
         self, service: str, method: str, path: str, body: Any = None, subject: str | None = None, key: str | None = None

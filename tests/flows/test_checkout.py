@@ -12,11 +12,12 @@ from tests.flows.shop_at_work import Shop, gaps, names, until
 pytestmark = pytest.mark.embedded
 
 
-@pytest.fixture(scope="module", params=["monolith", "microservices"])
+@pytest.fixture(scope="module", params=["monolith", "microservices", "microservices on PostgreSQL"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    topology: TopologyName = request.param
+    topology: TopologyName = "monolith" if request.param == "monolith" else "microservices"
     folder: Path = tmp_path_factory.mktemp(topology)
-    running = Shop(folder, topology)
+    on_postgres = "PostgreSQL" in request.param
+    running = Shop(folder, topology, postgres=request.getfixturevalue("postgres") if on_postgres else None)
     try:
         running.add_products({"tea": 1000, "cup": 1000, "last": 1, "pot": 5})
         yield running

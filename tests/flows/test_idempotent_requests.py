@@ -18,7 +18,7 @@ import pytest
 from shop_stack import access
 from shop_stack.eventlog.pruning import KEYS_KEPT
 from shop_stack.hosting import context as hosting
-from shop_stack.hosting import host, store
+from shop_stack.hosting import host, sqlite_store
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, StillWorking, Transaction
@@ -180,7 +180,7 @@ def test_a_twin_that_takes_too_long_is_a_409_with_retry_after(shop: Shop, monkey
 def test_a_twin_on_a_thread_that_never_opened_the_store_is_told_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_BUSY_S", 0.2)
+    monkeypatch.setattr(sqlite_store, "BUSY_S", 0.2)
     orders = shop.context("orders")
 
     def post() -> Answer:

@@ -143,7 +143,7 @@ def test_a_lost_tail_is_sent_again_and_nothing_is_doubled(tmp_path: Path, wound:
         before = log_ids(log)
         missing = outbox_ids(home) - before.keys()
         assert len(missing) > 10
-        assert find_loss(log, outboxes_of(home), datetime.now(UTC))
+        assert find_loss(log, outboxes_of(Settings(home=home)), datetime.now(UTC))
     said = said_by_repair(home)
     assert any("sent again" in words for words in said), said
     with EmbeddedLog(home.log) as log:

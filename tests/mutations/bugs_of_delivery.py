@@ -9,7 +9,7 @@ from shop_stack.errors import EventLogError
 from shop_stack.eventlog import delivery, idempotency, inbox, outbox, relay
 from shop_stack.eventlog.interface import Record
 from shop_stack.hosting import context as hosting_context
-from shop_stack.hosting import store as hosting_store
+from shop_stack.hosting import sqlite_store
 from shop_stack.hosting.service import Answer
 from tests.mutations.bugs import Patch, bug
 
@@ -182,7 +182,7 @@ def commits_failures(patch: Patch) -> None:
             kept.driver.execute("COMMIT")
             kept.writing = False
 
-    patch.setattr(hosting_store, "_transaction", transaction)
+    patch.setattr(sqlite_store, "_transaction", transaction)
 
 
 @bug("the idempotency row is written in another transaction")

@@ -18,14 +18,20 @@ import httpx
 
 from shop_stack.access import Issuer, Signer, prepare_keys
 from shop_stack.mesh.admin import EnvoyAdmin, HostState
+from shop_stack.mesh.clusters import Endpoint
 from shop_stack.mesh.endpoints import EndpointFiles
 from shop_stack.mesh.envoy import EnvoyFiles, bootstrap, envoy_files, read_key_sets, write_bootstrap
 from shop_stack.mesh.envoy_process import envoy_command
 from shop_stack.mesh.policy import MeshPolicy
 from shop_stack.runtime.ports import choose_ports
-from shop_stack.settings import Home
+from shop_stack.settings import LOOPBACK, Home, Settings
 
 ANY = dict.fromkeys(("gateway", "trial", "mesh", "operations", "analytics", "provider", "dashboard"), 0)
+
+
+def local(port: int, *, draining: bool = False) -> Endpoint:
+    """An endpoint on loopback."""
+    return Endpoint((LOOPBACK, port), draining)
 
 
 def until(holds: Callable[[], Any], patience_s: float = 8.0) -> Any:
@@ -143,7 +149,7 @@ class Gateway:
 
     def serve(self, service: str, *ports: int) -> None:
         """Send the service's requests to these ports and wait until Envoy does."""
-        self.endpoints.write([service], [(port, False) for port in ports])
+        self.endpoints.write([service], [local(port) for port in ports])
         until(lambda: sorted(h.port for h in self.hosts(service) if h.serving) == sorted(ports))
 
     def raw(self, request: bytes) -> bytes:
@@ -160,7 +166,7 @@ def gateway(folder: Path, policy: MeshPolicy, floors: dict[str, int] | None = No
     prepare_keys(home, datetime.now(UTC))
     files = envoy_files(home)
     ports = choose_ports(ANY) | (floors or {})
-    write_bootstrap(bootstrap(policy, files, read_key_sets(home), ports, "127.0.0.1"), files)
+    write_bootstrap(bootstrap(policy, files, read_key_sets(home), Settings(home=home, ports=ports)), files)
     endpoints = EndpointFiles(files)
     endpoints.write(policy.services, [])
     log = os.open(files.folder / "envoy.log", os.O_WRONLY | os.O_CREAT)

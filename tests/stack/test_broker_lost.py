@@ -96,5 +96,5 @@ def halted(home: Home) -> str | None:
 def assert_log_has_every_event(home: Home, broker: Broker) -> None:
     with KafkaLog(broker.address, known=noted_log(home)) as log:
         for topic in TOPICS:
-            decided = {row.id for outbox in outboxes_of(home) for row in outbox.all_of(topic)}
+            decided = {row.id for outbox in outboxes_of(Settings(home=home)) for row in outbox.all_of(topic)}
             assert decided <= ids_of(log, topic)

@@ -20,7 +20,7 @@ from shop_stack.mesh.policy import policy_of
 from shop_stack.runtime.ports import choose_ports
 from shop_stack.stack import read_stack
 from tests import needs
-from tests.stack.gateway_bench import ANY, Gateway, Upstream, answer_with, gateway, until
+from tests.stack.gateway_bench import ANY, Gateway, Upstream, answer_with, gateway, local, until
 
 pytestmark = pytest.mark.real
 QUICK = UpstreamPolicy(idle_s=0.4, health_interval_s=0.2, health_idle_interval_s=0.2, consecutive_failures=1000)
@@ -95,7 +95,7 @@ def test_reads_are_sent_again_after_a_5xx_and_writes_are_not(mesh: Gateway, pair
 def test_a_write_that_no_replica_has_seen_is_sent_to_another(mesh: Gateway, pair: tuple[Upstream, Upstream]) -> None:
     dead = choose_ports(ANY)["provider"]
     policy_free = "payments"
-    mesh.endpoints.write([policy_free], [(pair[0].port, False), (dead, False)])
+    mesh.endpoints.write([policy_free], [local(pair[0].port), local(dead)])
     until(lambda: any(host.port == pair[0].port and host.serving for host in mesh.hosts(policy_free)))
     answers = [mesh.mesh(policy_free, f"/v1/payments?n={n}", "POST") for n in range(20)]
     assert {answer.status_code for answer in answers} == {200}
@@ -115,7 +115,7 @@ def test_a_draining_replica_gets_nothing_new_and_finishes_what_it_has(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         slow = pool.submit(mesh.mesh, "shipping", "/v1/shipments/slow", "POST")
         until(lambda: any(host.active for host in mesh.hosts("shipping")))
-        mesh.endpoints.write(["shipping"], [(pair[0].port, True), (pair[1].port, False)])
+        mesh.endpoints.write(["shipping"], [local(pair[0].port, draining=True), local(pair[1].port)])
         until(lambda: {h.port: h.serving for h in mesh.hosts("shipping")} == {pair[0].port: False, pair[1].port: True})
         assert {mesh.mesh("shipping", "/v1/shipments/new").json()["by"] for _ in range(10)} == {"two"}
         assert [host.active for host in mesh.hosts("shipping") if host.draining] == [1]
@@ -127,7 +127,7 @@ def test_a_removed_replica_is_forgotten_though_its_health_checks_pass(
     mesh: Gateway, pair: tuple[Upstream, Upstream]
 ) -> None:
     mesh.serve("inventory", pair[0].port, pair[1].port)
-    mesh.endpoints.write(["inventory"], [(pair[1].port, False)])
+    mesh.endpoints.write(["inventory"], [local(pair[1].port)])
     until(lambda: [host.port for host in mesh.hosts("inventory")] == [pair[1].port])
     assert {mesh.mesh("inventory", "/v1/stock").json()["by"] for _ in range(10)} == {"two"}
 

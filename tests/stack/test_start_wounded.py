@@ -13,7 +13,7 @@ from shop_stack.eventlog.loss import ids_of
 from shop_stack.events import TOPICS
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.repairing import outboxes_of
-from shop_stack.settings import Home, read_endpoints
+from shop_stack.settings import Home, Settings, read_endpoints
 from tests import needs
 from tests.stack.command import shopfloor, shopfloor_json
 from tests.stack.gateway_bench import until
@@ -117,5 +117,5 @@ def lose_what_came_after(older: Path, home: Home) -> None:
 def assert_log_has_every_event(home: Home) -> None:
     with EmbeddedLog(home.log) as log:
         for topic in TOPICS:
-            decided = {row.id for outbox in outboxes_of(home) for row in outbox.all_of(topic)}
+            decided = {row.id for outbox in outboxes_of(Settings(home=home)) for row in outbox.all_of(topic)}
             assert decided <= ids_of(log, topic)

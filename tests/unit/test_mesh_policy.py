@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from shop_stack.mesh.clusters import assignment
+from shop_stack.mesh.clusters import Endpoint, assignment
 from shop_stack.mesh.envoy import EnvoyFiles, bootstrap
 from shop_stack.mesh.policy import ACTING_ROLES, SAFE_TO_REPEAT, UNSEEN_ONLY, MeshPolicy, policy_of
+from shop_stack.settings import LOOPBACK, Home, Settings
 from shop_stack.stack import Route, ServiceSpec, Stack, read_stack
 
 pytestmark = pytest.mark.pure
 PORTS = {"gateway": 1, "trial": 2, "mesh": 3, "operations": 4, "analytics": 5}
+SETTINGS = Settings(home=Home(Path("/home")), bind="10.0.0.7", ports=PORTS)
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def policy() -> MeshPolicy:
 
 def listeners(policy: MeshPolicy) -> dict[str, dict[str, object]]:
     keys = {"shoppers": "{}", "operators": "{}"}
-    document = bootstrap(policy, EnvoyFiles(Path("/home/mesh")), keys, PORTS, "10.0.0.7")  # type: ignore[arg-type]
+    document = bootstrap(policy, EnvoyFiles(Path("/home/mesh")), keys, SETTINGS)  # type: ignore[arg-type]
     return {listener["name"]: listener for listener in document["static_resources"]["listeners"]}
 
 
@@ -68,5 +70,6 @@ def test_only_the_edge_leaves_loopback(policy: MeshPolicy) -> None:
 
 
 def test_an_assignment_marks_who_drains() -> None:
-    endpoints = assignment("orders", [(5001, False), (5002, True)])["endpoints"][0]["lb_endpoints"]
+    given = [Endpoint((LOOPBACK, 5001)), Endpoint((LOOPBACK, 5002), draining=True)]
+    endpoints = assignment("orders", given)["endpoints"][0]["lb_endpoints"]
     assert [endpoint["health_status"] for endpoint in endpoints] == ["HEALTHY", "DRAINING"]

@@ -21,6 +21,8 @@ from shop_stack.services.catalog.rules import Product, Verdict, judge_addition
 
 MAX_BATCH = 500
 MAX_IDS = 200
+_CHANGES = "changes"
+"""What who changes the catalog holds first: the revision counts one change after the other."""
 ProductId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~:-]{1,64}$")]  # safe in paths and in comma lists
 Price = Annotated[int, Meta(ge=1, le=10**12)]
 
@@ -150,6 +152,7 @@ class _Addition:
         self._asked = asked
 
     def __call__(self, transaction: Transaction) -> Answer:
+        transaction.hold(_CHANGES)
         known = store.products(transaction.connection, [product.product_id for product in self._asked])
         judged = [(judge_addition(known.get(p.product_id), p), p) for p in self._asked]
         different = [product.product_id for verdict, product in judged if verdict is Verdict.DIFFERENT]
@@ -189,6 +192,7 @@ def _reprice(transaction: Transaction, product: Product, price_minor: int) -> No
 
 def _change_price(context: ServiceContext, product_id: str, price_minor: int) -> ItemView:
     with context.write() as transaction:
+        transaction.hold(_CHANGES)
         product = store.product(transaction.connection, product_id)
         if product is None:
             raise NotFoundException("the catalog has no product of this id")

@@ -76,6 +76,7 @@ def ask(context: ServiceContext, customer_id: str, asked_by: str, because: Becau
     Raises NotFoundException.
     """
     with context.write() as transaction:
+        store.hold_person(transaction, customer_id)
         connection = transaction.connection
         if asked_by != THE_PERSON and not store.is_known(connection, customer_id):
             raise NotFoundException("nobody has or had this id")
@@ -156,6 +157,8 @@ def _open_orders(context: ServiceContext, ids: list[str]) -> int | None:
 def _erase(transaction: Transaction, erasure: Erasure, ids: list[str]) -> None:
     connection = transaction.connection
     now_us = micros(transaction.now)
+    for customer_id in sorted(ids):
+        store.hold_person(transaction, customer_id)
     if not erasure_store.done(connection, erasure.erasure_id, ids, now_us):
         return
     for customer_id in ids:

@@ -238,6 +238,9 @@ def _sign_in(context: ServiceContext, email: str, password: str, guest_token: st
         raise _WRONG
     guest_id = _guest_of(context, guest_token)
     with context.write() as transaction:
+        store.hold_person(transaction, account.customer_id)
+        if guest_id is not None:
+            transaction.hold(f"guest {guest_id}")
         if not store.holds_anything(transaction.connection, account.customer_id):
             raise _WRONG
         if failed:
@@ -267,6 +270,7 @@ def _register(context: ServiceContext, asked: Registration, body: bytes, key: st
     profile = Profile(email=email, password=password, name=asked.name, address=asked.address, country=asked.country)
 
     def work(transaction: Transaction) -> Answer:
+        transaction.hold(f"mark {vault.mark(email)}")
         if store.account_by_email(transaction.connection, vault, email) is not None:
             raise HTTPException(status_code=409, detail="this e-mail has an account already; sign in instead")
         customer_id = uuid7(transaction.now)
@@ -285,6 +289,7 @@ def _change_me(context: ServiceContext, subject: str, role: str, details: Detail
     vault = _vault(context)
     given = {"name": details.name, "address": details.address, "country": details.country}
     with context.write() as transaction:
+        store.hold_person(transaction, subject)
         connection = transaction.connection
         known = store.account_by_id(connection, vault, subject)
         if known is not None:

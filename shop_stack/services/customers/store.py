@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from shop_stack.eventlog.idempotency import KEYS
+from shop_stack.hosting.service import Transaction
 from shop_stack.hosting.statements import Prepared
 from shop_stack.services import scrubbing
 from shop_stack.services.customers.vault import Profile, Vault
@@ -93,6 +94,11 @@ def _opened(vault: Vault, row: tuple[object, ...] | None) -> Account | None:
     customer_id, sealed, wrapped, version, registered_us = row
     profile = vault.open(wrapped, customer_id, sealed)  # type: ignore[arg-type]  # the columns' types
     return Account(customer_id, profile, version, registered_us)  # type: ignore[arg-type]
+
+
+def hold_person(transaction: Transaction, customer_id: str) -> None:
+    """Alone with what is held of a person, who may not be there yet, until the transaction ends."""
+    transaction.hold(f"person {customer_id}")
 
 
 def is_known(connection: Connection, customer_id: str) -> bool:

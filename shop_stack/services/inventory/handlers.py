@@ -28,6 +28,8 @@ from shop_stack.services.inventory.rules import Change, Level, Move, Reservation
 
 _EXPIRIES_AT_ONCE = 50
 _MOST_IDS = 500
+_UNITS = "units"
+"""What who moves units holds first: transactions of several events would else lock products crosswise."""
 _Id = Annotated[str, Meta(min_length=1, max_length=64)]
 # Visible ASCII, so that even when each character is escaped the address stays below the server's 64 KiB.
 _Ids = Annotated[str, QueryParameter(min_length=1, max_length=20_000, pattern="^[!-~]+$")]
@@ -97,6 +99,7 @@ def book_receipt(context: ServiceContext, receipt: Receipt, body: bytes, subject
     lines = rules.merged(Quantity(line.product_id, line.quantity) for line in receipt.lines)
 
     def work(transaction: Transaction) -> Answer:
+        transaction.hold(_UNITS)
         known = store.levels_held(transaction.connection, [line.product_id for line in lines])
         unknown = [line.product_id for line in lines if line.product_id not in known]
         if unknown:
@@ -113,6 +116,7 @@ def book_receipt(context: ServiceContext, receipt: Receipt, body: bytes, subject
 def open_stock(transaction: Transaction, envelope: Envelope[ProductAdded], context: ServiceContext) -> None:
     """A new product: its stock item, with the opening stock as its first receipt."""
     product = envelope.data
+    transaction.hold(_UNITS)
     if store.levels_held(transaction.connection, [product.product_id]):
         return
     store.add_item(transaction.connection, product.product_id)
@@ -125,6 +129,7 @@ def open_stock(transaction: Transaction, envelope: Envelope[ProductAdded], conte
 def reserve(transaction: Transaction, envelope: Envelope[ReservationRequested], context: ServiceContext) -> None:
     """Hold all of an order's units or none; an order that was called off before holds nothing."""
     order_id = envelope.data.order_id
+    transaction.hold(_UNITS)
     if store.get_held(transaction.connection, order_id) is not None:
         return
     lines = rules.merged(envelope.data.lines)
@@ -135,6 +140,7 @@ def reserve(transaction: Transaction, envelope: Envelope[ReservationRequested], 
 def release(transaction: Transaction, envelope: Envelope[ReleaseRequested], context: ServiceContext) -> None:
     """Give an order's units back. For an order not seen yet a mark is left, so that a late request holds nothing."""
     order_id = envelope.data.order_id
+    transaction.hold(_UNITS)
     held = store.get_held(transaction.connection, order_id)
     change = rules.release(held, order_id)
     if change is not None:
@@ -144,6 +150,7 @@ def release(transaction: Transaction, envelope: Envelope[ReleaseRequested], cont
 def sell(transaction: Transaction, envelope: Envelope[DispatchRequested], context: ServiceContext) -> None:
     """Book an order's units as sold and hand them to shipping, or refuse when they went to others."""
     wanted = envelope.data
+    transaction.hold(_UNITS)
     held = store.get_held(transaction.connection, wanted.order_id)
     lines = rules.merged(wanted.lines)
     available = _available(transaction, lines) if held is None or held.state == "released" else {}
@@ -156,6 +163,7 @@ def expire(context: ServiceContext) -> bool:
         if not store.is_any_expired(connection, context.now()):
             return False
     with context.write() as transaction:
+        transaction.hold(_UNITS)
         late = store.expired(transaction.connection, transaction.now, _EXPIRIES_AT_ONCE)
         for held in late:
             _keep(transaction, held, rules.expire(held))

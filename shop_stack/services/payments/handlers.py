@@ -120,8 +120,8 @@ def call_provider(context: ServiceContext) -> bool:
         return False
     payment, step = claimed.payment, rules.next_call(claimed.payment)
     if step is not None:
-        port = context.settings.ports["provider"]
-        answer = provider.call(port, step, rules.key(payment, step), payment.order_id, payment.amount_minor)
+        place = context.settings.place("provider")
+        answer = provider.call(place, step, rules.key(payment, step), payment.order_id, payment.amount_minor)
         record(context, claimed, step, answer)
     return True
 

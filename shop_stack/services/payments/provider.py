@@ -8,6 +8,7 @@ import msgspec
 
 from shop_stack.mesh.connection import KeptConnection, Unanswered
 from shop_stack.services.payments.rules import Answer, Approved, Call, Refused, TakenAlready, Unclear
+from shop_stack.settings import Place
 
 TIMEOUT_S = 5.0
 
@@ -27,23 +28,23 @@ _said = msgspec.json.Decoder(_Said)
 _kept = threading.local()
 
 
-def call(port: int, step: Call, key: str, order_id: str, amount_minor: int) -> Answer:
-    """Ask the provider (on 127.0.0.1) for one step of one order's payment; never raises for what it answers.
+def call(place: Place, step: Call, key: str, order_id: str, amount_minor: int) -> Answer:
+    """Ask the provider for one step of one order's payment; never raises for what it answers.
 
     A kept connection that the provider has closed meanwhile is opened again once: the key makes that safe.
     """
     request = _request(step, key, msgspec.json.encode(_Wanted(order_id, amount_minor)))
     until = time.monotonic() + TIMEOUT_S
-    kept = _connections().pop(port, None)
+    kept = _connections().pop(place, None)
     if kept is not None:
         try:
-            return _exchange(kept, port, request, until)
+            return _exchange(kept, place, request, until)
         except (Unanswered, ConnectionError):
             pass  # closed since the last call
         except OSError as error:
             return Unclear(_words(error))
     try:
-        return _exchange(KeptConnection(("127.0.0.1", port), until), port, request, until)
+        return _exchange(KeptConnection(place, until), place, request, until)
     except OSError as error:
         return Unclear(_words(error))
 
@@ -56,22 +57,22 @@ def _request(step: Call, key: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _connections() -> dict[int, KeptConnection]:
-    """This thread's, by port."""
+def _connections() -> dict[Place, KeptConnection]:
+    """This thread's, by place."""
     try:
-        mine: dict[int, KeptConnection] = _kept.connections
+        mine: dict[Place, KeptConnection] = _kept.connections
     except AttributeError:
         mine = _kept.connections = {}
     return mine
 
 
-def _exchange(connection: KeptConnection, port: int, request: bytes, until: float) -> Answer:
+def _exchange(connection: KeptConnection, place: Place, request: bytes, until: float) -> Answer:
     keep = False
     try:
         answer, keep = connection.ask(request, until)
     finally:
         if keep:
-            _connections()[port] = connection
+            _connections()[place] = connection
         else:
             connection.close()
     return read_answer(answer.status, answer.body)

@@ -18,6 +18,8 @@ from shop_stack.services.recommendations import rules, store
 _ANSWER_GOOD_FOR_US = 30_000_000
 _MOST = 20
 _KEPT_ANSWERS = 5000
+_PRODUCTS = "products"
+"""What who writes products holds first: baskets are counted by one replica at a time, into many rows."""
 HowMany = Annotated[int, QueryParameter(ge=1, le=_MOST)]
 PathId = Annotated[str, PathParameter(min_length=1, max_length=64)]
 ForSubject = Annotated[str | None, QueryParameter(max_length=64)]
@@ -92,6 +94,7 @@ def recommend(connection: Connection, product_id: str) -> list[Recommended]:
 def learn_product(transaction: Transaction, event: Envelope[ProductAdded], context: ServiceContext) -> None:
     """Note a new product's name and popularity."""
     added = event.data
+    transaction.hold(_PRODUCTS)
     store.name_product(transaction.connection, added.product_id, added.name, added.popularity)
 
 
@@ -119,6 +122,7 @@ def fold_baskets(context: ServiceContext) -> bool:
         if not rules.fold_is_due(*store.waiting(connection), to_us(context.now())):
             return False
     with context.write() as transaction:
+        transaction.hold(_PRODUCTS)
         baskets = store.take_baskets(transaction.connection, rules.MAX_FOLD)
         store.count(transaction.connection, *rules.counted(baskets))
     return len(baskets) == rules.MAX_FOLD

@@ -72,10 +72,9 @@ def add_basket(connection: Connection, product_ids: list[str], now_us: int) -> N
 
 def take_baskets(connection: Connection, at_most: int) -> list[list[str]]:
     """Remove the oldest baskets and return them."""
-    rows = connection.execute(select(_baskets.c.id, _baskets.c.products).order_by(_baskets.c.id).limit(at_most)).all()
-    if rows:
-        connection.execute(delete(_baskets).where(_baskets.c.id <= rows[-1][0]))
-    return [_names.decode(row[1]) for row in rows]
+    oldest = select(_baskets.c.id).order_by(_baskets.c.id).limit(at_most).scalar_subquery()
+    taken = delete(_baskets).where(_baskets.c.id.in_(oldest)).returning(_baskets.c.products)
+    return [_names.decode(products) for products in connection.execute(taken).scalars()]
 
 
 def waiting(connection: Connection) -> tuple[int, int, int]:

@@ -156,6 +156,7 @@ def _put_cart(context: ServiceContext, cart_id: str, subject: str, content: Cart
         raise HTTPException(status_code=422, detail=str(error)) from error
     cart = store.Cart(cart_id, subject, wanted)
     with context.write() as transaction:
+        transaction.hold(f"cart {cart_id}")
         known = _owned(store.cart(transaction.connection, cart_id), subject)
         now_us = to_us(transaction.now)
         if known is None:

@@ -1,0 +1,39 @@
+"""`python -m shop_stack.runtime.compose.engines`: databases, roles and topics, before any service starts."""
+
+import logging
+import os
+import sys
+
+from shop_stack.errors import ShopfloorError
+from shop_stack.eventlog.opening import open_log
+from shop_stack.hosting.logs import write_json_lines
+from shop_stack.hosting.provisioning import prepare_stores
+from shop_stack.runtime.compose.preparing import PGPASS, POSTGRES
+from shop_stack.runtime.repairing import repair_at_start
+from shop_stack.settings import Settings, from_environment
+from shop_stack.stack import read_stack
+
+_log = logging.getLogger(__name__)
+
+
+def make_ready(settings: Settings) -> None:
+    """Make what is missing in both engines; send again what the log has lost, before anybody appends to it.
+
+    Raises SettingError when PostgreSQL refuses or the log is another shop's, LogUnavailable when no broker answers.
+    """
+    vault = settings.store_secrets
+    if vault is not None:
+        os.environ.setdefault("PGPASSFILE", str(vault / PGPASS))
+        stack = read_stack(settings.stack_file)
+        prepare_stores(f"{settings.stores_url}/postgres?user={POSTGRES}", vault, [one.name for one in stack.services])
+    repair_at_start(settings, _log.info)
+    open_log(settings).close()
+
+
+if __name__ == "__main__":
+    write_json_lines("engines")
+    try:
+        make_ready(from_environment())
+    except ShopfloorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
