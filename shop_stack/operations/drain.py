@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -22,6 +22,8 @@ _CHANGED = 2.5
 _STRANGE = 3.5
 # How many times as long as the longest lump before nothing must be processed for it to be said that nothing is.
 _STILL = 3.0
+# The share of lumps before the present backlog that are no larger than what is taken for usual.
+_USUAL = 0.8
 # Relative rounding of sums of floating-point numbers, well above what there is of it.
 _EXACT = 1e-9
 # The share of a backlog below which it had not begun.
@@ -111,15 +113,23 @@ def estimate(points: Sequence[Point]) -> Drain:
         (L - d*t)^2 = t80^2 * s2 * (t + t^2/W),
 
     less the time since that lump; an estimate whose time is over has failed, and is not told. A backlog of which
-    nothing is processed has no cycles; see `_still_s`. Where d lies within t80 standard errors of 0 nothing is told:
-    neither that it drains nor that it does not. What it cannot know: that arrivals or the service rate will change; of
-    a change that has happened, see `steady` and `_is_strange`.
+    nothing is processed has no cycles, and one that grows need not wait for them: see `_still_s` and `_grows_s`. Else,
+    where d lies within t80 standard errors of 0 nothing is told: neither that it drains nor that it does not. What it
+    cannot know: that arrivals or the service rate will change; of a change that has happened, see `steady` and
+    `_is_strange`.
     """
     if points and points[-1].behind <= 0:
         return Drain(state="nothing_waits")
     recent = [point for point in points if point.at >= points[-1].at - HISTORY_S]
     if still := _still_s(recent):
         return Drain(state="does_not_drain", over_s=still)
+    found = _from_cycles(recent)
+    if found.state == "unknown" and (grows := _grows_s(recent)):
+        return Drain(state="does_not_drain", over_s=grows)
+    return found
+
+
+def _from_cycles(recent: Sequence[Point]) -> Drain:
     epochs = _lumps(_since_it_began(recent))
     cycles = steady([Cycle(b.at - a.at, a.behind - b.behind) for a, b in pairwise(epochs)])
     measured = pace(cycles)
@@ -130,7 +140,7 @@ def estimate(points: Sequence[Point]) -> Drain:
     error = sqrt(spread / seconds)
     if drift <= error:
         return Drain(state="does_not_drain" if drift <= -error else "unknown", over_s=seconds)
-    since = points[-1].at - epochs[-1].at
+    since = recent[-1].at - epochs[-1].at
     behind = epochs[-1].behind
     about, low, high = (end - since for end in (behind / drift, *_passage(behind, drift, spread, seconds)))
     if about <= 0:
@@ -197,12 +207,45 @@ def _is_strange(cycles: Sequence[Cycle]) -> bool:
 
 
 def _still_s(points: Sequence[Point]) -> float:
-    """For how many seconds nothing was processed, where that is three times as long as ever while something waited."""
+    """For how many seconds nothing was processed, where that is three times as long as lumps take while it waits."""
     moved = [(a, b) for a, b in pairwise(points) if b.processed > a.processed]
     lumps = [*points[:1], *(later for _, later in moved)]
-    longest = max((b.at - a.at for a, b in pairwise(lumps) if a.behind > 0), default=0.0)
+    longest = _usual([(b.at, b.at - a.at) for a, b in pairwise(lumps) if a.behind > 0], points)
     still = points[-1].at - lumps[-1].at if lumps else 0.0
     return still if still >= max(_LEAST_S, _STILL * longest) else 0.0
+
+
+def _grows_s(points: Sequence[Point]) -> float:
+    """For how many seconds the backlog has grown from its lowest of the last minute, where that is no accident.
+
+    The growth must exceed a lump, which may be in hand and not committed yet, and t80 standard errors of a sum of
+    such steps from look to look: one burst of arrivals is a step unlike the others, whose error is as large as itself.
+    Half a lump below the highest, or after a newest step that falls as none before, it may have turned.
+    """
+    recent = [point for point in points if point.at >= points[-1].at - WINDOW_S]
+    lowest = min(range(len(recent)), key=lambda i: (recent[i].behind, -i), default=0)
+    path = recent[lowest:]
+    lump = _usual([(b.at, b.processed - a.processed) for a, b in pairwise(points) if b.processed > a.processed], points)
+    if not path or path[-1].behind < max(point.behind for point in path) - lump / 2:
+        return 0.0
+    steps = steady([Cycle(b.at - a.at, a.behind - b.behind) for a, b in pairwise(path)])
+    measured = pace(steps)
+    if measured is None or (steps[-1].shrank > 0 and _is_strange(steps)):
+        return 0.0
+    grown = -measured.drift * measured.seconds
+    error = _quantile(len(steps) - 1) * sqrt(measured.variance * measured.seconds)
+    return measured.seconds if grown > lump + error else 0.0
+
+
+def _usual(measured: Sequence[tuple[float, float]], points: Sequence[Point]) -> float:
+    """The largest of what was measured, by moment, in the present backlog; of before, the largest but for a fifth.
+
+    A standstill before, or the haste with which it was made up for, is not how the consumer works now.
+    """
+    begun = _since_it_began(points)[0].at if points else 0.0
+    now = [value for at, value in measured if at > begun]
+    before = sorted(value for at, value in measured if at <= begun)
+    return max([*now, *before[max(0, ceil(_USUAL * len(before)) - 1) :][:1]], default=0.0)
 
 
 def _since_it_began(points: Sequence[Point]) -> Sequence[Point]:
