@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from shop_stack.eventlog.interface import Backlog, EventLog, TopicPartition
 from shop_stack.events import PartitionLag
-from shop_stack.operations.drain import WINDOW_S, Drain, Point, Rates, estimate, rates
+from shop_stack.operations.drain import HISTORY_S, Drain, Point, Rates, estimate, rates
 from shop_stack.operations.model import GroupLag
 from shop_stack.operations.waiting import Orders, Waiting, WaitingRecords
 
@@ -21,7 +21,7 @@ Positions = Mapping[str, Mapping[TopicPartition, Backlog]]
 
 
 class Backlogs:
-    """What was seen at each look of the last minute. One thread looks; any may ask."""
+    """What was seen at each look of the last three minutes. One thread looks; any may ask."""
 
     def __init__(self) -> None:
         self._points: dict[str, deque[Point]] = {}
@@ -60,7 +60,7 @@ class Backlogs:
         points = self._points.setdefault(group, deque())
         arrived = float(sum(one.end for one in partitions.values()))
         points.append(Point(now, arrived, arrived - sum(one.records for one in partitions.values())))
-        while points[0].at < now - WINDOW_S:
+        while points[0].at < now - HISTORY_S:
             points.popleft()
 
     def _group_lag(

@@ -2,20 +2,30 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
+from math import ceil, inf, sqrt
 from typing import Literal, NamedTuple
 
 import msgspec
 
 DrainState = Literal["nothing_waits", "drains", "does_not_drain", "unknown"]
 WINDOW_S = 60.0
-_LEAST_STEPS = 3
+HISTORY_S = 180.0
+"""How far back an estimate may look: a consumer that works in lumps of a quarter of a minute has done a dozen then."""
+_LEAST_CYCLES = 4
 _LEAST_S = 5.0
 # Student's t, two-sided 80%: by degrees of freedom from 1 on; the normal quantile beyond.
 _T80 = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350, 1.345, 1.341, 1.337)
 _Z80 = 1.282
-# By how many standard errors the newer part of a window must differ from the older for the older to be left out.
-_CHANGED = 2.0
+# By how many standard errors the pace must differ before and after a moment for what was before to be left out.
+_CHANGED = 2.5
+# By how many standard deviations a newest cycle must differ from those before for it not to be known how it goes on.
+_STRANGE = 3.5
+# How many times as long as the longest lump before nothing must be processed for it to be said that nothing is.
+_STILL = 3.0
+# The share of lumps before the present backlog that are no larger than what is taken for usual.
+_USUAL = 0.8
+# Relative rounding of sums of floating-point numbers, well above what there is of it.
+_EXACT = 1e-9
 # The share of a backlog below which it had not begun.
 _LITTLE = 0.05
 
@@ -32,6 +42,21 @@ class Point(NamedTuple):
         return self.arrived - self.processed
 
 
+class Cycle(NamedTuple):
+    """From one look at which something had been processed to the next: seconds, and how much the backlog shrank."""
+
+    took: float
+    shrank: float
+
+
+class Pace(NamedTuple):
+    """How much the backlog shrank a second over some cycles, that rate's variance a second, and the seconds."""
+
+    drift: float
+    variance: float
+    seconds: float
+
+
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """Records a second over `seconds`; `slope` is arrivals less processed: above 0 the backlog grows."""
 
@@ -42,9 +67,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
-    """When a backlog is worked off: in `seconds`, and with 80% confidence between `low_s` and `high_s` (None: perhaps
-    never). Only `drains` has figures. `over_s` is how long the stretch is that they rest on: since the backlog began,
-    or the pace changed, a minute at most."""
+    """When a backlog is worked off: in `seconds`, and with 80% confidence between `low_s` and `high_s`.
+
+    Only `drains` has figures; `unknown` is a backlog of which too little was seen, or whose pace has just changed, or
+    whose drift lies within its error of none. `over_s` is how long the stretch is that they rest on: since the backlog
+    began, or the pace changed, three minutes at most.
+    """
 
     state: DrainState
     seconds: float | None = None
@@ -54,63 +82,170 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(points: Sequence[Point]) -> Rates | None:
-    """Means over the points, oldest first; None for less than two."""
-    if len(points) < 2 or points[-1].at <= points[0].at:
+    """Means over the points of the last minute, oldest first; None for less than two."""
+    recent = [point for point in points if point.at >= points[-1].at - WINDOW_S]
+    if len(recent) < 2 or recent[-1].at <= recent[0].at:
         return None
-    first, last = points[0], points[-1]
+    first, last = recent[0], recent[-1]
     seconds = last.at - first.at
     arrivals, processed = (last.arrived - first.arrived) / seconds, (last.processed - first.processed) / seconds
     return Rates(seconds=seconds, arrivals=arrivals, processed=processed, slope=arrivals - processed)
 
 
 def estimate(points: Sequence[Point]) -> Drain:
-    """The drain of the backlog at the last point, from the points of the last minute, oldest first.
+    """The drain of the backlog at the last point, from the points of the last minutes, oldest first.
 
-    The backlog is taken for a Brownian motion with drift -d (records processed less arrived, a second) and variance
-    s2 a second, both as they were over the window of W seconds. Its first passage through 0 from L records is then
-    inverse Gaussian with mean L/d: D. R. Cox and H. D. Miller, The Theory of Stochastic Processes (1965), section
-    5.7; as a limit of queues under load: W. Whitt, Stochastic-Process Limits (2002), chapter 5. That d is itself an
-    estimate, with variance s2/W, widens the interval: its ends are the two times t at which the line L - d*t lies t80
-    standard deviations of what is predicted then from 0 (Fieller's way with a ratio, 1954), so that
+    A consumer commits by the poll, so that its backlog falls in lumps, up to many seconds apart. Looks within a lump
+    are not independent of each other, and a stretch that begins or ends within one tells a wrong rate. So the unit is
+    the cycle from lump to lump, as in the regenerative method (D. L. Iglehart, Naval Research Logistics Quarterly 22,
+    1975; S. Asmussen, Applied Probability and Queues, 2nd ed., 2003, V.3 and VI.3): over m cycles of T_i seconds in
+    which the backlog shrank by R_i, d = sum R / sum T, and by the central limit theorem of renewal-reward processes
+    its variance is s2 / sum T with s2 = Var(R - d*T) / E[T]. Cycles that follow each other may be alike (a machine that
+    is busy for a while): Newey and West's estimate of Var (Econometrica 55, 1987) counts where it is the larger one. A
+    consumer that processes something between all looks has a cycle a look.
 
-        (L - d*t)^2 = t80^2 * s2 * (t + t^2/W).
+    From L records at the last lump the first passage through 0 of a Brownian motion with that drift and variance has
+    the mean L/d (D. R. Cox and H. D. Miller, The Theory of Stochastic Processes, 1965, section 5.7; as a limit of
+    queues under load: W. Whitt, Stochastic-Process Limits, 2002, chapter 5). That d is itself an estimate, of W = sum T
+    seconds, widens the interval: its ends are the two times t at which the line L - d*t lies t80 standard deviations of
+    what is predicted then from 0 (Fieller's way with a ratio, 1954), so that
 
-    Where d lies within t80 standard errors of 0 there is no upper end; below 0 and within them it is not known whether
-    it drains, as with a consumer that works in lumps of a poll and has done few of them. What it cannot know: that
-    arrivals or the service rate will change; of a change that has happened, see `steady`.
+        (L - d*t)^2 = t80^2 * s2 * (t + t^2/W),
+
+    less the time since that lump; an estimate whose time is over has failed, and is not told. A backlog of which
+    nothing is processed has no cycles, and one that grows need not wait for them: see `_still_s` and `_grows_s`. Else,
+    where d lies within t80 standard errors of 0 nothing is told: neither that it drains nor that it does not. What it
+    cannot know: that arrivals or the service rate will change; of a change that has happened, see `steady` and
+    `_is_strange`.
     """
-    behind = points[-1].behind if points else 0.0
-    if points and behind <= 0:
+    if points and points[-1].behind <= 0:
         return Drain(state="nothing_waits")
-    window = steady(_since_it_began([point for point in points if point.at >= points[-1].at - WINDOW_S]))
-    measured = _drift(window)
-    if measured is None:
+    recent = [point for point in points if point.at >= points[-1].at - HISTORY_S]
+    if still := _still_s(recent):
+        return Drain(state="does_not_drain", over_s=still)
+    found = _from_cycles(recent)
+    if found.state == "unknown" and (grows := _grows_s(recent)):
+        return Drain(state="does_not_drain", over_s=grows)
+    return found
+
+
+def _from_cycles(recent: Sequence[Point]) -> Drain:
+    epochs = _lumps(_since_it_began(recent))
+    cycles = steady([Cycle(b.at - a.at, a.behind - b.behind) for a, b in pairwise(epochs)])
+    measured = pace(cycles)
+    if measured is None or _is_strange(cycles):
         return Drain(state="unknown")
     drift, variance, seconds = measured
-    spread = variance * _quantile(len(window) - 2) ** 2
-    if drift <= 0:
-        grows = drift**2 >= spread / seconds
-        return Drain(state="does_not_drain" if grows else "unknown", over_s=seconds)
-    low, high = _passage(behind, drift, spread, seconds)
-    return Drain(state="drains", seconds=behind / drift, low_s=low, high_s=high, over_s=seconds)
+    spread = variance * _quantile(len(cycles) - 1) ** 2
+    error = sqrt(spread / seconds)
+    if drift <= error:
+        return Drain(state="does_not_drain" if drift <= -error else "unknown", over_s=seconds)
+    since = recent[-1].at - epochs[-1].at
+    behind = epochs[-1].behind
+    about, low, high = (end - since for end in (behind / drift, *_passage(behind, drift, spread, seconds)))
+    if about <= 0:
+        return Drain(state="unknown", over_s=seconds)
+    return Drain(state="drains", seconds=about, low_s=max(0.0, low), high_s=high, over_s=seconds)
 
 
-def steady(points: Sequence[Point]) -> Sequence[Point]:
-    """The longest newest part whose newer half does not contradict its older one, by two standard errors.
+def steady(cycles: Sequence[Cycle]) -> Sequence[Cycle]:
+    """The newest part of the cycles whose pace did not change, found by cutting at the clearest change until none is.
 
-    So a change of the service rate (a scaling, the end of a hindrance) counts once three steps and five seconds have
-    shown it.
+    (Binary segmentation: A. J. Scott and M. Knott, Biometrics 30, 1974.) A change counts once three cycles and five
+    seconds have shown it, and when it is larger than 2.5 standard errors.
     """
     while True:
-        half = max(_LEAST_STEPS, (len(points) - 1) // 2)
-        older, newer = points[: len(points) - half], points[len(points) - half - 1 :]
-        before, after = _drift(older), _drift(newer)
-        if before is None or after is None:
-            return points
-        error = sqrt(before[1] / before[2] + after[1] / after[2])
-        if abs(before[0] - after[0]) <= _CHANGED * error:
-            return points
-        points = newer
+        found = [(_change(cycles[:i], cycles[i:]), i) for i in range(3, len(cycles) - 2)]
+        change, at = max(found, default=(0.0, 0))
+        if change <= _CHANGED:
+            return cycles
+        cycles = cycles[at:]
+
+
+def pace(cycles: Sequence[Cycle], least: int = _LEAST_CYCLES) -> Pace | None:
+    """The pace over the cycles; None for too few of them or too short a time."""
+    seconds, count = sum(cycle.took for cycle in cycles), len(cycles)
+    if count < least or seconds < _LEAST_S:
+        return None
+    drift = sum(cycle.shrank for cycle in cycles) / seconds
+    errors = [cycle.shrank - drift * cycle.took for cycle in cycles]
+    variance = max(_long_run(errors, 0), _long_run(errors, round(count ** (1 / 3))))
+    return Pace(drift, variance * count / seconds, seconds)
+
+
+def _long_run(errors: Sequence[float], lags: int) -> float:
+    """The variance of a sum of such errors a term, by Newey and West: their own, and their covariances up to `lags`."""
+    count = len(errors)
+    total = sum(error * error for error in errors)
+    for lag in range(1, min(lags, count - 1) + 1):
+        total += 2 * (1 - lag / (lags + 1)) * sum(errors[i] * errors[i - lag] for i in range(lag, count))
+    return total / (count - 1)
+
+
+def _change(older: Sequence[Cycle], newer: Sequence[Cycle]) -> float:
+    before, after = pace(older, 3), pace(newer, 3)
+    if before is None or after is None:
+        return 0.0
+    error = sqrt(before.variance / before.seconds + after.variance / after.seconds)
+    apart = abs(before.drift - after.drift)
+    if apart <= _EXACT * abs(before.drift):
+        return 0.0
+    return apart / error if error > 0 else inf
+
+
+def _is_strange(cycles: Sequence[Cycle]) -> bool:
+    """Whether the newest of steady cycles, or the two newest, are unlike those before: how it goes on is not known."""
+    for newest in (1, 2):
+        before = pace(cycles[:-newest], 3)
+        if before is None:
+            continue
+        took = sum(cycle.took for cycle in cycles[-newest:])
+        off = abs(sum(cycle.shrank for cycle in cycles[-newest:]) - before.drift * took)
+        if off > _STRANGE * sqrt(before.variance * (took + took**2 / before.seconds)) + _EXACT * off:
+            return True
+    return False
+
+
+def _still_s(points: Sequence[Point]) -> float:
+    """For how many seconds nothing was processed, where that is three times as long as lumps take while it waits."""
+    moved = [(a, b) for a, b in pairwise(points) if b.processed > a.processed]
+    lumps = [*points[:1], *(later for _, later in moved)]
+    longest = _usual([(b.at, b.at - a.at) for a, b in pairwise(lumps) if a.behind > 0], points)
+    still = points[-1].at - lumps[-1].at if lumps else 0.0
+    return still if still >= max(_LEAST_S, _STILL * longest) else 0.0
+
+
+def _grows_s(points: Sequence[Point]) -> float:
+    """For how many seconds the backlog has grown from its lowest of the last minute, where that is no accident.
+
+    The growth must exceed a lump, which may be in hand and not committed yet, and t80 standard errors of a sum of
+    such steps from look to look: one burst of arrivals is a step unlike the others, whose error is as large as itself.
+    Half a lump below the highest, or after a newest step that falls as none before, it may have turned.
+    """
+    recent = [point for point in points if point.at >= points[-1].at - WINDOW_S]
+    lowest = min(range(len(recent)), key=lambda i: (recent[i].behind, -i), default=0)
+    path = recent[lowest:]
+    lump = _usual([(b.at, b.processed - a.processed) for a, b in pairwise(points) if b.processed > a.processed], points)
+    if not path or path[-1].behind < max(point.behind for point in path) - lump / 2:
+        return 0.0
+    steps = steady([Cycle(b.at - a.at, a.behind - b.behind) for a, b in pairwise(path)])
+    measured = pace(steps)
+    if measured is None or (steps[-1].shrank > 0 and _is_strange(steps)):
+        return 0.0
+    grown = -measured.drift * measured.seconds
+    error = _quantile(len(steps) - 1) * sqrt(measured.variance * measured.seconds)
+    return measured.seconds if grown > lump + error else 0.0
+
+
+def _usual(measured: Sequence[tuple[float, float]], points: Sequence[Point]) -> float:
+    """The largest of what was measured, by moment, in the present backlog; of before, the largest but for a fifth.
+
+    A standstill before, or the haste with which it was made up for, is not how the consumer works now.
+    """
+    begun = _since_it_began(points)[0].at if points else 0.0
+    now = [value for at, value in measured if at > begun]
+    before = sorted(value for at, value in measured if at <= begun)
+    return max([*now, *before[max(0, ceil(_USUAL * len(before)) - 1) :][:1]], default=0.0)
 
 
 def _since_it_began(points: Sequence[Point]) -> Sequence[Point]:
@@ -120,24 +255,21 @@ def _since_it_began(points: Sequence[Point]) -> Sequence[Point]:
     return points[begun:]
 
 
-def _drift(points: Sequence[Point]) -> tuple[float, float, float] | None:
-    """How much the backlog shrank a second, that rate's variance a second, and the seconds; None for too little."""
-    if len(points) <= _LEAST_STEPS or points[-1].at - points[0].at < _LEAST_S:
-        return None
-    seconds = points[-1].at - points[0].at
-    drift = (points[0].behind - points[-1].behind) / seconds
-    steps = [(later.at - sooner.at, later.behind - sooner.behind) for sooner, later in pairwise(points)]
-    squares = sum((change + drift * took) ** 2 / took for took, change in steps if took > 0)
-    return drift, squares / (len(steps) - 1), seconds
+def _lumps(points: Sequence[Point]) -> Sequence[Point]:
+    """The looks at which something more was processed; the last one too when that is longer ago than ever before."""
+    if len(points) < 2:
+        return points
+    found = [point for before, point in pairwise(points) if point.processed > before.processed] or [points[0]]
+    longest = max((b.at - a.at for a, b in pairwise(found)), default=0.0)
+    return [*found, points[-1]] if points[-1].at - found[-1].at > longest else found
 
 
-def _passage(behind: float, drift: float, spread: float, seconds: float) -> tuple[float, float | None]:
-    """The two roots t of (behind - drift*t)^2 = spread * (t + t^2/seconds), the upper one None where there is none."""
+def _passage(behind: float, drift: float, spread: float, seconds: float) -> tuple[float, float]:
+    """The two roots t of (behind - drift*t)^2 = spread * (t + t^2/seconds), for drift^2 > spread/seconds."""
     a = drift**2 - spread / seconds
     b = 2 * behind * drift + spread
     root = sqrt(max(0.0, b**2 - 4 * a * behind**2))
-    low = 2 * behind**2 / (b + root)
-    return low, (b + root) / (2 * a) if a > 0 else None
+    return 2 * behind**2 / (b + root), (b + root) / (2 * a)
 
 
 def _quantile(freedom: int) -> float:

@@ -16,10 +16,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,20 @@ def run(home: Home, log: EventLog, chosen: argparse.Namespace, seed: int, ease: 
                 trial.seen.append(Seen(now, view.behind, behind, oldest_s))
             if not trial.eased_at and now - begun > chosen.before + chosen.slow_s:
                 hindrance.share, hindrance.cycle_s, trial.eased_at = ease, _EASE_CYCLE_S, now
-            if trial.eased_at and oldest_s < _CAUGHT_UP_S:
+            if trial.eased_at and caught_up(trial.seen):
                 trial.done_at = now
     return trial
+
+
+def caught_up(seen: Sequence[Seen]) -> bool:
+    """Whether nothing waits any more: the oldest is younger than a second, or came after the last poll but one.
+
+    A poll takes all that there is, up to its most, and commits at its end: then what came meanwhile is left, as old as
+    the poll was long. Its end is a moment with less behind than at the moment before.
+    """
+    ends = [later.at for sooner, later in pairwise(seen) if later.behind < sooner.behind]
+    poll_s = ends[-1] - ends[-2] if len(ends) > 1 and ends[-1] == seen[-1].at else 0.0
+    return bool(seen) and seen[-1].oldest_s < max(_CAUGHT_UP_S, poll_s)
 
 
 def judged(trial: Trial) -> dict[str, Any]:
