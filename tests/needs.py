@@ -73,4 +73,6 @@ def docker() -> None:
         try:
             subprocess.run(words, capture_output=True, check=True, timeout=30)
         except (OSError, subprocess.SubprocessError):
-            _missing(f"`{' '.join(words)}`", "apt-get install docker.io, and Docker Compose 2.20 or newer as its plugin")
+            _missing(
+                f"`{' '.join(words)}`", "apt-get install docker.io, and Docker Compose 2.20 or newer as its plugin"
+            )

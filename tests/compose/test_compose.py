@@ -1,4 +1,4 @@
-"""The demo on real engines, from the unmodified compose.yaml: what runs, what is published, scaling, faults, the books."""
+"""The unmodified compose.yaml: what runs, what is published, scaling, faults, and whether the books balance."""
 
 import json
 import time
