@@ -157,7 +157,11 @@ class VerdictReached(Event, frozen=True, kw_only=True):
 
 
 class IncidentOpened(Event, frozen=True, kw_only=True):
-    """Something needs a person: a crash loop, a stopped aggregate, a compensation that does not finish."""
+    """Something needs a person: a crash loop, a stopped aggregate, a compensation that does not finish.
+
+    Of an order that is stuck: `waits_for` names the services of which each may be the one that it waits for, first the
+    one whose answer comes next, or in words what is outside; `amount_minor` is its total in minor units.
+    """
 
     type = "ops.incident.opened.v1"
     topic = INCIDENTS
@@ -166,6 +170,8 @@ class IncidentOpened(Event, frozen=True, kw_only=True):
     service: str
     summary: str
     subject: str | None = None
+    waits_for: list[str] = msgspec.field(default_factory=list)
+    amount_minor: int | None = None
 
 
 class IncidentAcknowledged(Event, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from shop_stack.events import CheckJudged
-from shop_stack.operations.incidents import Trouble
 from shop_stack.operations.projection import Projection
 from shop_stack.operations.store import Store
+from shop_stack.operations.troubles import Trouble
 
 KIND = "check_failed"
 _ABOUT, _SERVICE = "check/", "analytics"

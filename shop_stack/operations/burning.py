@@ -8,7 +8,6 @@ from shop_stack.operations import changes
 from shop_stack.operations.completions import Completions
 from shop_stack.operations.envoy_statistics import Bin
 from shop_stack.operations.history import History, Moment
-from shop_stack.operations.incidents import Trouble
 from shop_stack.operations.model import ObjectiveView
 from shop_stack.operations.objectives import (
     CHECKOUT,
@@ -24,6 +23,7 @@ from shop_stack.operations.objectives import (
     objectives_of,
 )
 from shop_stack.operations.store import Store
+from shop_stack.operations.troubles import Trouble
 from shop_stack.stack import Stack
 
 Look = Callable[[datetime], changes.Changes]

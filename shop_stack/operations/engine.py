@@ -30,6 +30,7 @@ from shop_stack.operations.projection import Projection
 from shop_stack.operations.replaying import DeadLetters
 from shop_stack.operations.sampling import Sampler
 from shop_stack.operations.store import Store
+from shop_stack.operations.stuck import Causes
 from shop_stack.operations.tail import Tail
 from shop_stack.operations.views import Views
 from shop_stack.runtime.interface import Runtime
@@ -124,7 +125,10 @@ def build(settings: Settings, runtime: Runtime) -> Engine:
     look = partial(_changes, store, link)
     burning, outages = Burning(stack, history, store, look, completions), Outages(stack.zone, store, look)
     checks = BookChecks(projection, store)
-    incidents = Incidents(store, projection, lambda: [*outages.troubles(), *burning.troubles(), *checks.troubles()])
+    causes = Causes(stack.zone, stack.currency, topology.groups)
+    incidents = Incidents(
+        store, projection, causes, lambda: [*outages.troubles(), *burning.troubles(), *checks.troubles()]
+    )
     admin = EnvoyAdmin(settings.home.mesh / "admin.sock")
     sampler = Sampler(stack, topology, runtime, admin, history, link)
     dead_letters = DeadLetters(topology, runtime)

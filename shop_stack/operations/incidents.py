@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -11,27 +10,19 @@ import msgspec
 from shop_stack.errors import ActionRefused, SettingError
 from shop_stack.events import IncidentAcknowledged, IncidentOpened, IncidentResolved
 from shop_stack.ids import uuid7
+from shop_stack.operations import outages, stuck
 from shop_stack.operations.model import IncidentView
 from shop_stack.operations.projection import Projection
 from shop_stack.operations.replica_reports import Stopped
 from shop_stack.operations.sampling import Snapshot
-from shop_stack.operations.store import Store
+from shop_stack.operations.store import OF_ORDERS, Store
+from shop_stack.operations.troubles import Trouble
 from shop_stack.runtime.interface import Observation
 
 LOOP_RESTARTS = 3
 LOOP_WINDOW_S = 60.0
 _LONGEST_ERROR = 200
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A cause that is there now; `about` names it for as long as it lasts."""
-
-    about: str
-    kind: str
-    service: str
-    summary: str
-    subject: str | None = None
+_OTHERS = "event/"
 
 
 class CrashLoops:
@@ -102,8 +93,9 @@ class Incidents:
     """Opens, resolves and acknowledges incidents, in the store and as events. `others` tells further troubles."""
 
     def __init__(
-        self, store: Store, projection: Projection, others: Callable[[], Sequence[Trouble]] = lambda: ()
+        self, store: Store, projection: Projection, causes: stuck.Causes, others: Callable[[], Sequence[Trouble]]
     ) -> None:
+        self._causes = causes
         self._store = store
         self._projection = projection
         self._others = others
@@ -115,17 +107,12 @@ class Incidents:
         """Hold what the snapshot shows against what is open."""
         with self._lock:
             self._adopt(now)
-            if snapshot.observation is None or snapshot.runtime_error:
-                return
-            troubles = [*self._loops.troubles(snapshot.observation), *stopped_troubles(snapshot), *self._others()]
-            there = {trouble.about: trouble for trouble in troubles}
-            for about, trouble in there.items():
-                if about not in self._open:
-                    self._raise(trouble, now)
-                elif trouble.summary != self._open[about].summary:
-                    self._retell(trouble, now)
-            for about in [about for about in self._open if about not in there and not about.startswith("event/")]:
-                self._resolve(about, now)
+            if snapshot.observation is not None and not snapshot.runtime_error:
+                seen = [*self._loops.troubles(snapshot.observation), *stopped_troubles(snapshot), *self._others()]
+                self._hold(seen, lambda about: not about.startswith((_OTHERS, OF_ORDERS, stuck.ABOUT)), now)
+            singles = list(self._open_ones(OF_ORDERS).values())
+            there = self._causes.troubles(singles, self._open_ones(outages.ABOUT))
+            self._hold(there, lambda about: about.startswith(stuck.ABOUT), now)
 
     def acknowledge(self, incident_id: str, actor: str, now: datetime, *, take_over: bool = False) -> IncidentView:
         """Say who looks after it; the owner is kept when it is over.
@@ -150,6 +137,19 @@ class Incidents:
                 self._open[about] = view
             return view
 
+    def _open_ones(self, beginning: str) -> dict[str, IncidentView]:
+        return {about: view for about, view in self._open.items() if about.startswith(beginning)}
+
+    def _hold(self, troubles: Sequence[Trouble], is_of_these: Callable[[str], bool], now: datetime) -> None:
+        there = {trouble.about: trouble for trouble in troubles}
+        for about, trouble in there.items():
+            if about not in self._open:
+                self._raise(trouble, now)
+            elif (trouble.summary, trouble.stuck) != (self._open[about].summary, self._open[about].stuck):
+                self._retell(trouble, now)
+        for about in [about for about in self._open if about not in there and is_of_these(about)]:
+            self._resolve(about, now)
+
     def _raise(self, trouble: Trouble, now: datetime) -> None:
         view = IncidentView(
             incident_id=uuid7(now),
@@ -159,12 +159,13 @@ class Incidents:
             opened_at=now,
             resolved_at=None,
             acknowledged_by=None,
+            stuck=trouble.stuck,
         )
         event = IncidentOpened(
             incident_id=view.incident_id,
             kind=view.kind,
             service=view.service,
-            summary=view.summary,
+            summary=trouble.announced or view.summary,
             subject=trouble.subject,
         )
         with self._store.write(now) as t:
@@ -173,7 +174,7 @@ class Incidents:
         self._open[trouble.about] = view
 
     def _retell(self, trouble: Trouble, now: datetime) -> None:
-        view = msgspec.structs.replace(self._open[trouble.about], summary=trouble.summary)
+        view = msgspec.structs.replace(self._open[trouble.about], summary=trouble.summary, stuck=trouble.stuck)
         with self._store.write(now) as t:
             t.save_incident(view, trouble.about)
         self._open[trouble.about] = view
@@ -186,25 +187,33 @@ class Incidents:
         del self._open[about]
 
     def _adopt(self, now: datetime) -> None:
-        """Keep what other services opened or resolved themselves."""
+        """Keep what other services opened or resolved themselves; one of an order may come again when it is over."""
         for envelope in self._projection.take_incidents():
             event = envelope.data
-            if isinstance(event, IncidentOpened) and self._store.incident(event.incident_id) is None:
-                view = IncidentView(
-                    incident_id=event.incident_id,
-                    kind=event.kind,
-                    service=event.service,
-                    summary=event.summary,
-                    opened_at=envelope.time,
-                    resolved_at=None,
-                    acknowledged_by=None,
-                )
-                with self._store.write(now) as t:
-                    t.save_incident(view, f"event/{event.incident_id}")
-                self._open[f"event/{event.incident_id}"] = view
+            if isinstance(event, IncidentOpened):
+                self._keep(event, envelope.time, now)
             elif isinstance(event, IncidentResolved) and (found := self._store.incident(event.incident_id)):
                 view, about = found
-                if view.resolved_at is None:
+                if view.resolved_at is None and envelope.time >= view.opened_at:
                     with self._store.write(now) as t:
                         t.save_incident(msgspec.structs.replace(view, resolved_at=envelope.time), about)
                     self._open.pop(about, None)
+
+    def _keep(self, event: IncidentOpened, at: datetime, now: datetime) -> None:
+        found = self._store.incident(event.incident_id)
+        if found is not None and (found[0].resolved_at is None or found[0].resolved_at >= at):
+            return
+        view = IncidentView(
+            incident_id=event.incident_id,
+            kind=event.kind,
+            service=event.service,
+            summary=event.summary,
+            opened_at=at,
+            resolved_at=None,
+            acknowledged_by=None,
+            order=self._causes.order(event, self._open_ones(outages.ABOUT)),
+        )
+        about = f"{OF_ORDERS if view.order else _OTHERS}{event.incident_id}"
+        with self._store.write(now) as t:
+            t.save_incident(view, about)
+        self._open[about] = view

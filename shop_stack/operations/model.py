@@ -226,8 +226,32 @@ class TailEvent(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
 
 
+class StuckOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The order of one incident: what it waits for, and its total in minor units (None: not told)."""
+
+    order_id: str
+    waits_for: str
+    amount_minor: int | None
+
+
+class StuckOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """All orders that are stuck for one cause.
+
+    They are worth `amount_minor` minor units, or more unless `whole`. The first has been stuck since `since`; `oldest`
+    are the ids of the first three. `outage` is the incident of the service that is away, where one is.
+    """
+
+    orders: int
+    amount_minor: int
+    whole: bool
+    since: datetime
+    oldest: list[str]
+    outage: str | None = None
+
+
 class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that needs a person."""
+    """Something that needs a person. `order` is set when it is about one order, which is not listed by itself; `stuck`
+    when it stands for all orders of one cause."""
 
     incident_id: str
     kind: str
@@ -236,6 +260,8 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     resolved_at: datetime | None
     acknowledged_by: str | None
+    order: StuckOrder | None = None
+    stuck: StuckOrders | None = None
 
 
 class ObjectiveView(msgspec.Struct, frozen=True, kw_only=True):

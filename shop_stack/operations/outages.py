@@ -6,15 +6,20 @@ from zoneinfo import ZoneInfo
 
 from shop_stack.operations import changes
 from shop_stack.operations.burning import Look
-from shop_stack.operations.incidents import Trouble
 from shop_stack.operations.sampling import Snapshot
 from shop_stack.operations.store import Store
+from shop_stack.operations.troubles import Trouble
 from shop_stack.runtime.interface import Group
 
 KIND = "no_replica"
 PATIENCE = timedelta(seconds=10)
 """Longer than a replica takes that is started anew after it died."""
-_ABOUT = "outage/"
+ABOUT = "outage/"
+
+
+def outage_of(group: str) -> str:
+    """What the incident of a process group's outage is about."""
+    return f"{ABOUT}{group}"
 
 
 class Outages:
@@ -30,7 +35,7 @@ class Outages:
         self._troubles = {
             view.service: Trouble(about, view.kind, view.service, view.summary)
             for about, view in store.open_incidents().items()
-            if about.startswith(_ABOUT)
+            if about.startswith(ABOUT)
         }
 
     def observe(self, snapshot: Snapshot, now: datetime) -> None:
@@ -53,4 +58,4 @@ class Outages:
         before = changes.in_words(self._look(now - changes.LOOK_BACK), self._zone)
         wanted = "none is wanted" if group.desired == 0 else f"wanted: {group.desired}"
         summary = f"no replica of {group.name} is ready since {since:%H:%M:%S}, {wanted}; {before}"
-        return Trouble(f"{_ABOUT}{group.name}", KIND, group.name, summary)
+        return Trouble(outage_of(group.name), KIND, group.name, summary)

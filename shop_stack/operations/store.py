@@ -18,6 +18,8 @@ from shop_stack.operations.model import ActionView, IncidentView
 from shop_stack.operations.objectives import Minute
 
 SOURCE = "/operations"
+OF_ORDERS = "order/"
+"""What the incident of a single order is about begins with this."""
 _SCHEMA = """
 create table if not exists actions (
     action_id text primary key, grp text not null, state text not null, requested integer not null,
@@ -89,7 +91,8 @@ class Transaction:
         resolved = _us(incident.resolved_at) if incident.resolved_at else None
         self._connection.execute(
             "insert into incidents (incident_id, subject, opened, resolved, view) values (?, ?, ?, ?, ?) "
-            "on conflict (incident_id) do update set resolved = excluded.resolved, view = excluded.view",
+            "on conflict (incident_id) do update set subject = excluded.subject, opened = excluded.opened, "
+            "resolved = excluded.resolved, view = excluded.view",
             (incident.incident_id, subject, _us(incident.opened_at), resolved, _json(incident)),
         )
 
@@ -195,8 +198,11 @@ class Store:
         return [Minute(*row) for row in rows]
 
     def incidents(self, limit: int = 100) -> list[IncidentView]:
-        """Open incidents first, then newest first."""
-        rows = self._read("select view from incidents order by resolved is not null, opened desc limit ?", (limit,))
+        """Open incidents first, then newest first; those of single orders are kept by id, and not listed."""
+        rows = self._read(
+            "select view from incidents where subject not glob ? order by resolved is not null, opened desc limit ?",
+            (f"{OF_ORDERS}*", limit),
+        )
         return [_incident.decode(view) for (view,) in rows]
 
     def incident(self, incident_id: str) -> tuple[IncidentView, str] | None:

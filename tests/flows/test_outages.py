@@ -12,6 +12,7 @@ from shop_stack.operations.incidents import Incidents
 from shop_stack.operations.model import IncidentView, ScaleRequest
 from shop_stack.operations.outages import PATIENCE, Outages
 from shop_stack.operations.sampling import Snapshot
+from shop_stack.operations.stuck import Causes
 from tests.operations_stand import Stand, make_home, until
 
 pytestmark = pytest.mark.embedded
@@ -25,7 +26,8 @@ class Watch:
         self.stand = stand
         engine = stand.engine
         self.outages = Outages(engine.stack.zone, engine.store, lambda since: Changes(engine.store.since(since), []))
-        self.incidents = Incidents(engine.store, engine.views.projection, self.outages.troubles)
+        causes = Causes(engine.stack.zone, engine.stack.currency, engine.views.topology.groups)
+        self.incidents = Incidents(engine.store, engine.views.projection, causes, self.outages.troubles)
 
     def look(self, at: float, error: str = "") -> list[IncidentView]:
         now = START + timedelta(seconds=at)

@@ -177,6 +177,24 @@ def test_a_parcel_that_does_not_arrive_calls_for_a_person_at_once_and_is_waited_
     assert names(published)[-3:] == ["IncidentOpened", "IncidentResolved", "OrderCompleted"]
 
 
+@pytest.mark.parametrize(
+    ("way", "waits_for"),
+    [
+        (("reserved", "authorised", "captured"), ["shipping", "inventory"]),
+        (("reserved", "deadline"), ["payments", "inventory"]),
+        (("reserved", "deadline", "voided"), ["inventory"]),
+        (("reserved", "authorised", "captured", "dispatched"), ["delivery"]),
+    ],
+)
+def test_the_incident_of_a_stuck_order_says_who_may_hold_it_up_and_what_it_is_worth(
+    way: tuple[str, ...], waits_for: list[str]
+) -> None:
+    order, published = run(*way, *["deadline"] * rules.INCIDENT_AFTER_ATTEMPTS)
+    incident = next(event for event in published if isinstance(event, events.IncidentOpened))
+    assert (incident.waits_for, incident.amount_minor) == (waits_for, order.total_minor)
+    assert incident.subject == order.order_id
+
+
 def test_an_order_that_is_stuck_is_named_before_anyone_may_miss_it() -> None:
     """However late each step: its incident is open within four steps, the delivery and a minute after placing."""
     for step_s in (0.5, 5.0, 20.0, 30.0):

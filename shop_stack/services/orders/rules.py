@@ -324,7 +324,17 @@ def _incident(order: Order, trouble: str) -> IncidentOpened:
         service="orders",
         summary=f"order {order.order_id} {trouble}",
         subject=order.order_id,
+        waits_for=_waits_for(order),
+        amount_minor=order.total_minor,
     )
+
+
+def _waits_for(order: Order) -> list[str]:
+    """Who may hold a stuck order up, first whose answer comes next: inventory hands a dispatch on to shipping."""
+    if order.state == "cancelling":
+        asked = (("payments", order.money_open), ("inventory", order.stock_open))
+        return [service for service, still in asked if still]
+    return ["shipping", "inventory"] if order.state == "captured" else ["delivery"]
 
 
 def _resolution(order: Order) -> list[Event]:
