@@ -14,6 +14,7 @@ from litestar.params import FromPath
 
 from analytics.binding import BadParameter
 from analytics.desk import AnswerGone, AnswerView, Desk
+from analytics.metrics import metrics_text
 from analytics.parsed import BadStatement
 from analytics.queries import Busy
 from analytics.query_api import ARROW, AnyConnection, NotAllowed, query_routes
@@ -22,6 +23,7 @@ from analytics.warehouse import StatementTooSlow, WarehouseError
 from shop_stack.access import ROLES, Principal, Verifier
 from shop_stack.described import DescribedJson
 from shop_stack.errors import AccessDenied, ShopfloorError
+from shop_stack.exposition import CONTENT_TYPE
 
 _STATUS: dict[type[ShopfloorError], int] = {
     AccessDenied: 401,
@@ -121,7 +123,11 @@ def _health(desk: Desk) -> list[HTTPRouteHandler]:
         said = {"ready": halted is None, "error": halted or trouble}
         return Response(said, status_code=200 if halted is None else 503)
 
-    return [live, ready]
+    @get("/metrics", sync_to_thread=False, include_in_schema=False)
+    def metrics() -> Response[bytes]:
+        return Response(metrics_text(desk.watermark()).encode(), media_type=CONTENT_TYPE)
+
+    return [live, ready, metrics]
 
 
 def _given(request: AnyRequest) -> dict[str, str]:

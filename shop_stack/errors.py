@@ -29,6 +29,10 @@ class LogUnavailable(EventLogError):
     """The log does not answer now; trying again later is right."""
 
 
+class LogRefused(LogUnavailable):
+    """The cluster does not let us in, or its certificate is not trusted; it stays so until a setting is mended."""
+
+
 class RecordTooLarge(EventLogError):
     """A record's key, value and headers exceed 900 KiB; nothing of the batch was appended."""
 

@@ -10,6 +10,7 @@ import msgspec
 import platformdirs
 
 from shop_stack.errors import NotRunning, SettingError
+from shop_stack.kafka_access import IN_THE_CLEAR, KafkaAccess, kafka_access
 
 TopologyName = Literal["microservices", "hybrid", "monolith"]
 SQLITE = "sqlite:"
@@ -136,9 +137,9 @@ class Settings:
     `stores_url` is `sqlite:` (files in the home) or `postgresql://HOST:PORT`, with a password file for each service in
     the folder `store_secrets`.
 
-    `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`; `ports` maps a part (`gateway`, `trial`,
-    `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for any; `hosts` names the
-    machine or container of a part that does not answer on loopback.
+    `log_url` is `embedded:` or `kafka://HOST:PORT[,HOST:PORT...]`, reached as `kafka` says; `ports` maps a part
+    (`gateway`, `trial`, `mesh`, `operations`, `analytics`, `provider`, `dashboard`) to its preferred port, 0 for
+    any; `hosts` names the machine or container of a part that does not answer on loopback.
     """
 
     home: Home
@@ -153,6 +154,7 @@ class Settings:
     hosts: Mapping[str, str] = field(default_factory=dict)
     stores_url: str = SQLITE
     store_secrets: Path | None = None
+    kafka: KafkaAccess = IN_THE_CLEAR
 
     @property
     def inside(self) -> str:
@@ -196,6 +198,7 @@ def settings_from(arguments: Mapping[str, object], environment: Mapping[str, str
         dashboard=bool(arguments.get("dashboard")),
         stores_url=read("stores", SQLITE),
         store_secrets=Path(secrets).expanduser().resolve() if secrets else None,
+        kafka=kafka_access(environment),
     )
 
 
@@ -257,13 +260,14 @@ class _Portable(msgspec.Struct):
     sockets: str | None = None
     stores_url: str = SQLITE
     store_secrets: str | None = None
+    kafka: KafkaAccess = IN_THE_CLEAR
 
     @classmethod
     def of(cls, s: Settings) -> "_Portable":
         paths = (s.stack_file, s.home.secrets, s.home.sockets, s.store_secrets)
         stack_file, secrets, sockets, store_secrets = map(_words, paths)
         return cls(str(s.home.path), s.log_url, s.topology, stack_file, s.bind, s.delivery_seconds, s.demo, s.dashboard,
-                   dict(s.ports), dict(s.hosts), secrets, sockets, s.stores_url, store_secrets)  # fmt: skip
+                   dict(s.ports), dict(s.hosts), secrets, sockets, s.stores_url, store_secrets, s.kafka)  # fmt: skip
 
     def settings(self) -> Settings:
         return Settings(
@@ -279,6 +283,7 @@ class _Portable(msgspec.Struct):
             hosts=self.hosts,
             stores_url=self.stores_url,
             store_secrets=_path(self.store_secrets),
+            kafka=self.kafka,
         )
 
 

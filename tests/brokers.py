@@ -6,9 +6,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +24,9 @@ appender.file.layout.pattern = [%d] %p %m (%c)%n
 """
 
 
+_LISTS = ("listeners", "advertised.listeners", "listener.security.protocol.map")
+
+
 @dataclass
 class Broker:
     """A running broker. `stop` and `start` keep its data and its port; `format` throws the data away."""
@@ -33,6 +36,8 @@ class Broker:
     port: int
     controller_port: int
     process: subprocess.Popen[bytes] | None = None
+    more_settings: Mapping[str, object] = field(default_factory=dict)
+    format_options: Sequence[str] = ()
 
     @property
     def address(self) -> str:
@@ -42,7 +47,15 @@ class Broker:
     def format(self) -> None:
         """Make the data folder anew, under a new cluster id."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
-        command = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties())]
+        command = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            _cluster_id(),
+            "-c",
+            str(self._properties()),
+            *self.format_options,
+        ]
         done = subprocess.run([*self._java("-Xmx128m"), *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -83,7 +96,7 @@ class Broker:
         return path
 
     def _settings(self) -> dict[str, object]:
-        return {
+        settings: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
@@ -107,6 +120,10 @@ class Broker:
             "num.network.threads": 1,
             "num.io.threads": 2,
         }
+        for key, value in self.more_settings.items():
+            together = key in settings and key in _LISTS
+            settings[key] = f"{value},{settings[key]}" if together else value
+        return settings
 
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
@@ -121,11 +138,15 @@ class Broker:
 
 
 @contextmanager
-def running_broker(folder: Path, jars: Path) -> Iterator[Broker]:
-    """A broker with fresh data in `folder`, stopped at the end."""
+def running_broker(
+    folder: Path, jars: Path, more_settings: Mapping[str, object] | None = None, format_options: Sequence[str] = ()
+) -> Iterator[Broker]:
+    """A broker with fresh data in `folder`, stopped at the end; `more_settings` may add listeners of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, controller_port = _free_ports(2)
-    broker = Broker(folder, jars, port, controller_port)
+    port, controller_port = free_ports(2)
+    broker = Broker(
+        folder, jars, port, controller_port, more_settings=more_settings or {}, format_options=format_options
+    )
     broker.format()
     try:
         broker.start()
@@ -134,7 +155,7 @@ def running_broker(folder: Path, jars: Path) -> Iterator[Broker]:
         broker.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now and lie below the range from which outgoing connections take theirs."""
     found: list[int] = []
     start = 20000 + uuid4().int % 10000

@@ -57,10 +57,12 @@ SERVICES: dict[Route, frozenset[Caller]] = {
 # What the host answers before any service: for the supervisor, the mesh and operations.
 HOST_PAGES = ("/livez", "/readyz", "/metrics", "/stopped")
 
-# On their own loopback ports, where they check tokens themselves. Health and the description of the API hold no data.
+# On their own loopback ports, where they check tokens themselves. Health, metrics
+# (counts alone) and the description of the API hold no data.
 OPERATIONS: dict[Route, frozenset[Caller]] = {
     ("GET", "/livez"): EVERYONE,
     ("GET", "/readyz"): EVERYONE,
+    ("GET", "/metrics"): EVERYONE,
     ("GET", "/ops/v1/schema"): EVERYONE,
     ("GET", "/ops/v1/schema/{path}"): EVERYONE,
     ("GET", "/ops/v1/schema/openapi.json"): EVERYONE,
@@ -89,6 +91,7 @@ OPERATIONS: dict[Route, frozenset[Caller]] = {
 ANALYTICS: dict[Route, frozenset[Caller]] = {
     ("GET", "/livez"): EVERYONE,
     ("GET", "/readyz"): EVERYONE,
+    ("GET", "/metrics"): EVERYONE,
     ("GET", "/analytics/v1/schema"): EVERYONE,
     ("GET", "/analytics/v1/schema/{path}"): EVERYONE,
     ("GET", "/analytics/v1/schema/openapi.json"): EVERYONE,

@@ -10,14 +10,14 @@ KAFKA = "kafka://"
 def open_log(settings: Settings) -> EventLog:
     """The embedded log of the home folder, or the Kafka cluster of `kafka://HOST:PORT`.
 
-    Creates declared topics that are missing. Raises LogUnavailable when a broker does not answer, and ForeignLog,
-    with nothing created, when the home belongs to another Kafka log.
+    Creates declared topics that are missing. Raises LogUnavailable when a broker does not answer, LogRefused when
+    it does not let us in, and ForeignLog, with nothing created, when the home belongs to another Kafka log.
     """
     if settings.log_url.startswith(KAFKA):
         from shop_stack.eventlog.kafka import KafkaLog
 
         known = noted_log(settings.home)
-        log = KafkaLog(settings.log_url.removeprefix(KAFKA), known=known)
+        log = KafkaLog(settings.log_url.removeprefix(KAFKA), known=known, access=settings.kafka)
         if known is None:
             note_log(settings.home, log.log_id)
         return log
@@ -29,7 +29,7 @@ def open_any_log(settings: Settings) -> EventLog:
     if settings.log_url.startswith(KAFKA):
         from shop_stack.eventlog.kafka import KafkaLog
 
-        return KafkaLog(settings.log_url.removeprefix(KAFKA))
+        return KafkaLog(settings.log_url.removeprefix(KAFKA), access=settings.kafka)
     return _embedded(settings)
 
 

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from shop_stack.described import DescribedJson
+from shop_stack.exposition import Durations
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
 from shop_stack.strictness import StrictRequest
@@ -73,16 +74,19 @@ _LARGEST_POST = 1 << 20
 
 
 class Requests:
-    """Requests counted by service and status, with the seconds spent on them."""
+    """Requests counted by service and status, with how long they took."""
 
     def __init__(self) -> None:
         self.count: Counter[tuple[str, int]] = Counter()
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, Durations] = {}
 
     def add(self, service: str, status: int, seconds: float) -> None:
         """One more request."""
         self.count[service, status] += 1
-        self.seconds[service] = self.seconds.get(service, 0.0) + seconds
+        durations = self.seconds.get(service)
+        if durations is None:
+            durations = self.seconds[service] = Durations()
+        durations.add(seconds)
 
 
 class Front:

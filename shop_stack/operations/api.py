@@ -26,11 +26,13 @@ from shop_stack.errors import (
     SettingError,
     ShopfloorError,
 )
+from shop_stack.exposition import CONTENT_TYPE
 from shop_stack.leads import Lead, leads_to
 from shop_stack.listening import listen_on
 from shop_stack.operations.audit import Report
 from shop_stack.operations.auditing import Auditing
 from shop_stack.operations.engine import Engine, build
+from shop_stack.operations.metrics import metrics_text
 from shop_stack.operations.model import (
     Accepted,
     ActionView,
@@ -111,6 +113,7 @@ def make_app(engine: Engine, verifier: Verifier, on_ready: Callable[[], None] = 
     return Litestar(
         route_handlers=[
             *_health(),
+            _metrics_route(engine),
             *_state_routes(engine, see),
             *_record_routes(engine, see, act),
             *_action_routes(engine, act),
@@ -144,6 +147,15 @@ def _health() -> list[HTTPRouteHandler]:
         return "ready"
 
     return [live, ready]
+
+
+def _metrics_route(engine: Engine) -> HTTPRouteHandler:
+    @get("/metrics", sync_to_thread=True, include_in_schema=False)
+    def metrics() -> Response[bytes]:
+        text = metrics_text(engine.sampler.snapshot, engine.link.seen_lags(), len(engine.store.open_incidents()))
+        return Response(text.encode(), media_type=CONTENT_TYPE)
+
+    return metrics
 
 
 def _state_routes(engine: Engine, see: list[Any]) -> list[HTTPRouteHandler]:

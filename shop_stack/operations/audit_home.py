@@ -39,7 +39,7 @@ def audit_home(
 
     Of one that is down, time has stopped at its last record. Raises BookUnreadable, LogUnavailable.
     """
-    books = HomeBooks(settings.home, settings.log_url, settings.stores_url, settings.store_secrets)
+    books = HomeBooks(settings.home, settings.log_url, settings.stores_url, settings.store_secrets, settings.kafka)
     if now is None:
         now = datetime.now(UTC) if settings.home.endpoints.exists() else when_last_alive(books) + _LATER
 

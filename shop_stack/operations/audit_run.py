@@ -17,6 +17,7 @@ import numpy as np
 
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events.topics import ACTIONS, DEAD_LETTERS, INCIDENTS, TOPICS
+from shop_stack.kafka_access import IN_THE_CLEAR, KafkaAccess
 from shop_stack.moments import micros, moment
 from shop_stack.operations import audit_stores as stores
 from shop_stack.operations import audit_streams
@@ -44,6 +45,7 @@ class HomeBooks:
     log_url: str = "embedded:"
     stores_url: str = SQLITE
     store_secrets: Path | None = None
+    kafka: KafkaAccess = IN_THE_CLEAR
 
     def store(self, service: str) -> Book:
         if self.stores_url == SQLITE:
@@ -61,7 +63,7 @@ class HomeBooks:
 
     def log(self) -> LogRows:
         if self.log_url.startswith("kafka://"):
-            return LogThroughInterface(open_log(Settings(home=self.home, log_url=self.log_url)))
+            return LogThroughInterface(open_log(Settings(home=self.home, log_url=self.log_url, kafka=self.kafka)))
         return LogFiles(self.home.log)
 
 

@@ -116,6 +116,10 @@ class LogLink:
         """How far the group was behind at the last look; None for a group that nobody has joined."""
         return self._backlogs.group(group)
 
+    def seen_lags(self) -> list[GroupLag]:
+        """How far each group was behind at the last look; asks nobody."""
+        return self._backlogs.groups()
+
     def consumer_groups(self) -> list[GroupLag]:
         """Every group with its positions of right now. Raises LogUnavailable."""
         positions = self.log().backlogs()

@@ -2,21 +2,24 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from kafka import TopicPartition
 from kafka.admin import ConfigResource
 
 from shop_stack.errors import ForeignLog, LogUnavailable
 from shop_stack.eventlog.interface import Record
 from shop_stack.eventlog.kafka import KafkaLog
 from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS
-from shop_stack.events.topics import TOPICS
+from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
+from shop_stack.events.topics import TOPICS, Topic
 from tests import needs
 from tests.brokers import Broker, running_broker
-from tests.contracts.event_log_places import drain, read_all
+from tests.contracts.event_log_places import drain, read_all, settle
 from tests.stack.gateway_bench import until
 
 pytestmark = pytest.mark.real
@@ -38,6 +41,48 @@ def test_every_declared_topic_is_made_with_its_partitions_and_retention(kafka_br
         )
     kept = {name: int(settings["retention.ms"]["value"]) for name, settings in found["topic"].items()}
     assert kept == {t.name: -1 if t.retention_days is None else t.retention_days * 86_400_000 for t in TOPICS.values()}
+
+
+def test_no_topic_is_compacted_or_bounded_in_size_whatever_the_cluster_does_by_default(kafka_broker: Broker) -> None:
+    with KafkaLog(kafka_broker.address) as log:
+        found = log._cluster._admin.describe_configs(
+            [ConfigResource("topic", name) for name in TOPICS], config_filter="all"
+        )["topic"]
+    policies = {(c["cleanup.policy"]["value"], c["retention.bytes"]["value"]) for c in found.values()}
+    said_by_us = {c[key]["config_source"] for c in found.values() for key in ("cleanup.policy", "retention.bytes")}
+    assert policies == {("delete", "-1")}
+    assert said_by_us == {"DYNAMIC_TOPIC_CONFIG"}
+
+
+def test_partitions_that_stay_with_a_member_are_not_taken_from_it_when_others_come_and_go(kafka_broker: Broker) -> None:
+    topic = Topic(f"trial-{uuid4().hex[:8]}", partitions=6)
+    with KafkaLog(kafka_broker.address, {topic.name: topic}) as log:
+        first, second = (log.subscribe(topic.name, [topic.name]) for _ in range(2))
+        taken: set[tuple[str, int]] = set()
+        settle([first], 6)
+        with noting_revocations(first, taken):
+            settle([first, second], 6)
+            stayed, went = first.assignment(), second.assignment()
+            assert (len(stayed), len(went)) == (3, 3)
+            assert taken == went
+            taken.clear()
+            second.close()
+            settle([first], 6)
+            assert taken == set()
+
+
+@contextmanager
+def noting_revocations(member: KafkaGroupConsumer, taken: set[tuple[str, int]]) -> Iterator[None]:
+    """Note each partition that is taken from a member, though it may come back at once."""
+    hear = member._revocations.on_partitions_revoked
+
+    def note(revoked: Collection[TopicPartition]) -> None:
+        taken.update((p.topic, p.partition) for p in revoked)
+        hear(revoked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(member._revocations, "on_partitions_revoked", note)
+        yield
 
 
 def test_no_broker_is_said_so() -> None:

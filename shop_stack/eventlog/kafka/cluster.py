@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -18,21 +18,16 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer.offsets import OffsetSpec
 
-from shop_stack.errors import ForeignLog, LogUnavailable
+from shop_stack.errors import ForeignLog
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.selector import Selector
+from shop_stack.eventlog.kafka.connection import client_options, unavailable
 from shop_stack.events.topics import Topic
+from shop_stack.kafka_access import IN_THE_CLEAR, KafkaAccess
 
 # Its topic id names the log: it is made with the first topics and lost with them, even where a cluster id is fixed.
 ANCHOR = "shopfloor.log"
 BATCH_BYTES = 1_048_588
-# Patience with a broker that restarts: the library's own 30 s of back-off would outlast it.
-CONNECTION = {
-    "reconnect_backoff_max_ms": 1000,
-    "metrics_enabled": False,
-    "bootstrap_timeout_ms": 10_000,
-    "selector": Selector,
-}
+_CLIENTS_BOOTSTRAP_S = 10.0
 # How long a broker holds an idle fetch: each costs the client 3 ms, and what a rebalance brings waits for its end.
 FETCH_WAIT_MS = 1000
 # What passes by itself, and how long to ask again: a fresh cluster makes the topic of positions when first asked for
@@ -50,34 +45,30 @@ _OURS = "kafka-"
 _Answer = TypeVar("_Answer")
 
 
-@contextmanager
-def unavailable(servers: str) -> Iterator[None]:
-    """Raise LogUnavailable for whatever Kafka's client raises."""
-    try:
-        yield
-    except KafkaError as error:
-        raise LogUnavailable(
-            f"Kafka at {servers} does not answer as it should ({type(error).__name__}: {error}); "
-            f"see whether the broker runs, then try again"
-        ) from error
-
-
 class Cluster:
     """One administrative connection, safe from any thread. Creates the declared topics that are missing.
 
     With `known`, the log_id that it must have, only when it has: else it raises ForeignLog.
     """
 
-    def __init__(self, servers: str, declared: Mapping[str, Topic], bootstrap_s: float, known: str | None) -> None:
+    def __init__(
+        self,
+        servers: str,
+        declared: Mapping[str, Topic],
+        bootstrap_s: float,
+        known: str | None,
+        access: KafkaAccess = IN_THE_CLEAR,
+    ) -> None:
         self.servers = servers
+        self._access = access
+        options = client_options(servers, access, bootstrap_s)
+        self.connection = options | {
+            "bootstrap_timeout_ms": int(_CLIENTS_BOOTSTRAP_S * 1000),
+            "metrics_enabled": False,
+        }
         logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is raised; the rest is a line a retry
-        with unavailable(servers):
-            self._admin = KafkaAdminClient(
-                bootstrap_servers=servers.split(","),
-                bootstrap_timeout_ms=int(bootstrap_s * 1000),
-                reconnect_backoff_max_ms=CONNECTION["reconnect_backoff_max_ms"],
-                selector=Selector,
-            )
+        with self.unavailable():
+            self._admin = KafkaAdminClient(**options)
             found = self._describe()
             cluster_id = self._admin.describe_cluster()["cluster_id"]
             if known is not None:
@@ -88,6 +79,10 @@ class Cluster:
                 found = self._describe()
         self.log_id = _log_id(cluster_id, found[ANCHOR])
         self.partitions = {name: len(found[name]["partitions"]) for name in declared}
+
+    def unavailable(self) -> AbstractContextManager[None]:
+        """Within it, what Kafka's client raises is raised as LogUnavailable or LogRefused."""
+        return unavailable(self.servers, self._access)
 
     def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The first position kept of each partition."""
@@ -149,6 +144,8 @@ class Cluster:
                 "num_partitions": topic.partitions,
                 "configs": {
                     "retention.ms": "-1" if topic.retention_days is None else str(int(topic.retention_days * _DAY_MS)),
+                    "retention.bytes": "-1",
+                    "cleanup.policy": "delete",  # each event counts: none is compacted, whatever the cluster's default
                     "max.message.bytes": str(BATCH_BYTES),
                 },
             }
@@ -167,7 +164,7 @@ class Cluster:
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask what may be asked twice, again while its failure passes by itself. Raises LogUnavailable, ForeignLog."""
         begun = time.monotonic()
-        with unavailable(self.servers):
+        with self.unavailable():
             while True:
                 try:
                     return ask()

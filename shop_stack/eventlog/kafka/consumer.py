@@ -18,7 +18,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from shop_stack.errors import Fenced, LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, check_log_id, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
+from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS, Cluster
 from shop_stack.eventlog.kafka.records import from_kafka
 
 _SLICE_S = 1.0  # the library's poll cannot be woken: a waiting one returns this often to look, for 1.6 ms of CPU
@@ -50,9 +50,8 @@ class KafkaGroupConsumer:
         self._held: list[StoredRecord] = []
         self._nudged = threading.Event()
         self._closed = False
-        with unavailable(cluster.servers):
+        with cluster.unavailable():
             self._consumer = KafkaConsumer(
-                bootstrap_servers=cluster.servers.split(","),
                 group_id=group,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # a position out of range must be noticed; a new group starts at the start
@@ -62,7 +61,7 @@ class KafkaGroupConsumer:
                 partition_assignment_strategy=[CooperativeStickyAssignor],
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 allow_auto_create_topics=False,
-                **CONNECTION,
+                **cluster.connection,
             )
             self._consumer.subscribe(list(topics), listener=self._revocations)
             for topic in topics:  # a leader that joins before it knows the topics would share out none of them
@@ -116,7 +115,7 @@ class KafkaGroupConsumer:
         """Leave the group; the others take over at once."""
         if not self._closed:
             self._closed = True
-            with unavailable(self._cluster.servers):
+            with self._cluster.unavailable():
                 self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
     def _joining(self) -> bool:
@@ -124,7 +123,7 @@ class KafkaGroupConsumer:
 
     def _fetch(self, max_records: int, timeout_s: float) -> None:
         try:
-            with unavailable(self._cluster.servers):
+            with self._cluster.unavailable():
                 try:
                     found = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)), max_records=max_records)
                 except NoOffsetForPartitionError as error:
@@ -178,7 +177,7 @@ class KafkaGroupConsumer:
 
     def _commit(self, positions: Mapping[Partition, int]) -> None:
         offsets = {TopicPartition(*p): OffsetAndMetadata(at, self._cluster.log_id, -1) for p, at in positions.items()}
-        with unavailable(self._cluster.servers):
+        with self._cluster.unavailable():
             try:
                 self._consumer.commit(offsets, timeout_ms=5000)
             except CommitFailedError as error:

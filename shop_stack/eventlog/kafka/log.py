@@ -13,12 +13,13 @@ from kafka.errors import KafkaTimeoutError
 
 from shop_stack.errors import LogUnavailable, UnknownTopic
 from shop_stack.eventlog.interface import Backlog, Placed, Record, StoredRecord, Stretch, TopicPartition
-from shop_stack.eventlog.kafka.cluster import CONNECTION, Cluster, unavailable
+from shop_stack.eventlog.kafka.cluster import Cluster
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
 from shop_stack.eventlog.kafka.reader import PositionReader
 from shop_stack.eventlog.kafka.records import to_headers
 from shop_stack.eventlog.records import check_sizes, partition_of
 from shop_stack.events.topics import TOPICS, Topic
+from shop_stack.kafka_access import IN_THE_CLEAR, KafkaAccess
 
 _DELIVERY_S = 10.0
 _CLOSE_S = 2.0
@@ -27,16 +28,21 @@ _CLOSE_S = 2.0
 class KafkaLog:
     """One Kafka cluster, `servers` being HOST:PORT[,HOST:PORT...]. Open it after a fork, not before.
 
-    Raises LogUnavailable when no broker answers within `bootstrap_s`, and ForeignLog, with no topic created, when
-    it is not the log that is `known`.
+    Raises LogUnavailable when no broker answers within `bootstrap_s`, LogRefused when it does not let us in or is not
+    trusted, SettingError when a file that `access` names is wrong, and ForeignLog, with no topic created, when it is
+    not the log that is `known`.
     """
 
     def __init__(
-        self, servers: str, topics: Mapping[str, Topic] = TOPICS, bootstrap_s: float = 10.0, known: str | None = None
+        self,
+        servers: str,
+        topics: Mapping[str, Topic] = TOPICS,
+        bootstrap_s: float = 10.0,
+        known: str | None = None,
+        access: KafkaAccess = IN_THE_CLEAR,
     ) -> None:
-        self._servers = servers
         self._declared = topics
-        self._cluster = Cluster(servers, topics, bootstrap_s, known)
+        self._cluster = Cluster(servers, topics, bootstrap_s, known, access)
         self._opening = threading.Lock()
         self._producer: KafkaProducer | None = None
         self._consumers: list[KafkaGroupConsumer] = []
@@ -58,7 +64,7 @@ class KafkaLog:
         check_sizes(topic, records)
         producer = self._producer or self._open_producer()
         try:
-            with unavailable(self._servers):
+            with self._cluster.unavailable():
                 sent = [
                     producer.send(
                         topic,
@@ -219,10 +225,9 @@ class KafkaLog:
         return sum(at - starts[p] for p, at in due.items())
 
     def _open_producer(self) -> KafkaProducer:
-        with self._opening, unavailable(self._servers):
+        with self._opening, self._cluster.unavailable():
             if self._producer is None:
                 self._producer = KafkaProducer(
-                    bootstrap_servers=self._servers.split(","),
                     acks="all",
                     enable_idempotence=True,
                     max_request_size=4 * 1024 * 1024,
@@ -231,7 +236,7 @@ class KafkaLog:
                     request_timeout_ms=5000,
                     max_block_ms=int(_DELIVERY_S * 1000),
                     allow_auto_create_topics=False,
-                    **CONNECTION,
+                    **self._cluster.connection,
                 )
             return self._producer
 

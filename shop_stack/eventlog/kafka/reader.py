@@ -10,7 +10,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 from shop_stack.errors import LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, Stretch, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import CONNECTION, FETCH_WAIT_MS, Cluster, unavailable
+from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS, Cluster
 from shop_stack.eventlog.kafka.records import from_kafka
 from shop_stack.eventlog.kafka.unpacking import Fetched, unpack_leanly
 
@@ -32,16 +32,15 @@ class PositionReader:
         self._paused: set[Partition] = set()
         self._ends: dict[Partition, int] = {}
         self._looked = 0.0
-        with unavailable(cluster.servers):
+        with cluster.unavailable():
             self._consumer = KafkaConsumer(
-                bootstrap_servers=cluster.servers.split(","),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 allow_auto_create_topics=False,
                 isolation_level="read_uncommitted",
-                **CONNECTION,
+                **cluster.connection,
             )
             unpack_leanly(self._consumer)
 
@@ -108,7 +107,7 @@ class PositionReader:
         if not positions:
             return
         self._next.update(positions)
-        with unavailable(self._cluster.servers):
+        with self._cluster.unavailable():
             self._consumer.assign([TopicPartition(*p) for p in self._next])
             for partition, position in positions.items():
                 self._ahead[partition] = deque()
@@ -128,7 +127,7 @@ class PositionReader:
 
     def _pull(self, timeout_s: float) -> None:
         """Take what the client has fetched, waiting for it up to `timeout_s`."""
-        with unavailable(self._cluster.servers):
+        with self._cluster.unavailable():
             try:
                 found = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=_AT_ONCE)
             except (OffsetOutOfRangeError, LogTruncationError) as error:
