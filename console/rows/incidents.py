@@ -9,7 +9,7 @@ from console.rows import figures as f
 from console.text import fit, safe
 
 if TYPE_CHECKING:
-    from shop_stack.operations.model import IncidentView
+    from shop_stack.operations.model import IncidentView, StuckOrders
 
 NOBODY = "nobody"
 KEPT = 3  # of those that are over
@@ -103,6 +103,8 @@ def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
         (Span(fit("opened", 10), "dim"), Span(opened)),
         (Span(fit("owner", 10), "dim"), Span(_owned(incident, actor))),
     ]
+    if incident.stuck:
+        lines += _stuck(incident.stuck)
     if has_letters(incident):
         look = Span("x shows its dead letters; r there tries them again", "key", "dead_letters")
         lines.append((Span(fit("next", 10), "dim"), look))
@@ -110,6 +112,15 @@ def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
         over = f"{incident.resolved_at:%d %b} {f.zoned(incident.resolved_at)}"
         lines.append((Span(fit("over", 10), "dim"), Span(over, "ok")))
     return lines
+
+
+def _stuck(stuck: "StuckOrders") -> list[Line]:
+    named = ", ".join(map(safe, stuck.oldest))
+    more = f" and {f.count(stuck.orders - len(stuck.oldest))} more" if stuck.orders > len(stuck.oldest) else ""
+    return [
+        (Span(fit("stuck", 10), "dim"), Span(f"since {f.zoned(stuck.since)}: {named}{more}")),
+        (Span(fit("next", 10), "dim"), Span("o and an order's id show its journey")),
+    ]
 
 
 def _owned(incident: "IncidentView", actor: str) -> str:

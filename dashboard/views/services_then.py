@@ -10,6 +10,8 @@ from dashboard.moment import Moment
 from dashboard.reads import Row, ask, now
 from dashboard.text import clean
 
+_STUCK = "checkout_stuck"
+
 
 def latest(rows: Iterable[Row], by: str) -> dict[str, Row]:
     """The row of the last minute of each service or group, rows by minute."""
@@ -53,8 +55,15 @@ def show_incidents(when: Moment) -> None:
     reading = ask("incidents", since=when.before(now(), minutes=0), **when.asked)
     if not stated(reading, "No incident was open."):
         return
-    shown = [incident_row(row, when) for row in reading.rows if row["resolved_at"] is None]
+    shown = [incident_row(row, when) for row in open_then(reading.rows)]
     st.dataframe(shown, hide_index=True, alt="The incidents that were open then")
+
+
+def open_then(rows: Iterable[Row]) -> list[Row]:
+    """Those that were open; an order that was stuck is left out where an incident stands for all of its kind."""
+    found = [row for row in rows if row["resolved_at"] is None]
+    for_all = {row["kind"] for row in found if row["subject"] is None}
+    return [row for row in found if row["kind"] != _STUCK or row["subject"] is None or _STUCK not in for_all]
 
 
 def incident_row(row: Row, when: Moment) -> dict[str, object]:

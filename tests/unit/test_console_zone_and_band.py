@@ -105,6 +105,19 @@ def test_incidents_are_listed_nobodys_first_and_then_the_oldest() -> None:
     assert incidents.rows([], NOW) == []
 
 
+def test_the_story_of_stuck_orders_names_the_oldest_in_the_shops_zone() -> None:
+    began = datetime(2026, 7, 22, 10, 10, 9, tzinfo=UTC)
+    stuck = model.StuckOrders(orders=1204, amount_minor=5, whole=True, since=began, oldest=["o-1\u202e", "o-2", "o-3"])
+    view = model.IncidentView(
+        incident_id="i", kind="checkout_stuck", service="orders", summary="1204 orders wait", opened_at=began,
+        resolved_at=None, acknowledged_by=None, stuck=stuck,
+    )  # fmt: skip
+    told = [plain(line) for line in incidents.story(shown_in(zone_called("Europe/Berlin"), view), NOW, "anna")]
+    [line] = [line for line in told if line.startswith("stuck")]
+    assert "since 12:10:09" in line
+    assert line.endswith("o-1·, o-2, o-3 and 1.2k more"), "what may turn a line about is shown as a dot"
+
+
 def test_a_machine_far_away_shows_the_same_time() -> None:
     far = timezone(timedelta(hours=-11))
     assert figures.clock(shown_in(ZoneInfo("Europe/London"), NOW.astimezone(far))) == "21:00:00"

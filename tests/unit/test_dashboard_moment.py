@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard.moment import Moment, Refused, ago, chosen, earliest
-from dashboard.views.services_then import action_row, incident_row, latest, minute_row
+from dashboard.views.services_then import action_row, incident_row, latest, minute_row, open_then
 from dashboard.views.vital_signs import headed
 
 pytestmark = pytest.mark.pure
@@ -84,6 +84,16 @@ def test_the_services_then_are_those_of_the_last_minute() -> None:
     assert (shown["p95 ms"], shown["waits"], shown["cores"]) == ("1,234", "12 s", None)
     shown = minute_row(last, None, None)
     assert (shown["replicas"], shown["req/s"], shown["p95 ms"], shown["waits"]) == ("–/–", None, "–", "–")
+
+
+def test_stuck_orders_are_left_out_where_one_incident_stands_for_all() -> None:
+    def row(kind: str, subject: str | None, resolved_at: str | None = None) -> dict[str, object]:
+        return {"kind": kind, "subject": subject, "resolved_at": resolved_at}
+
+    single, every, other = row("checkout_stuck", "o-1"), row("checkout_stuck", None), row("stopped_aggregate", "o-2")
+    assert open_then([single, every, other]) == [every, other]
+    ended = row("checkout_stuck", None, "2026-07-22T10:10:09Z")
+    assert open_then([single, ended, other]) == [single, other], "nothing open stands for it"
 
 
 def test_an_incident_and_an_action_are_told_as_they_stood_then() -> None:
