@@ -2,6 +2,7 @@
 
 import stat
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,17 +183,25 @@ def test_a_service_has_few_connections_and_waits_for_one(make: MakeContext, post
     assert counted == (POOL,)
 
 
+def end_connections(admin: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """End the toy's connections as an administrator would, and wait until the server has let go of them."""
+    until = time.monotonic() + 10
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_toy'"
+    while admin.execute(end).fetchall():
+        assert time.monotonic() < until, "the connections do not end"
+        time.sleep(0.02)
+
+
 def test_connections_that_the_server_ended_are_replaced_unseen(make: MakeContext, postgres: PostgresServer) -> None:
     context = make()
     receive(context, "a")
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_toy'"
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
-        admin.execute(end)
+        end_connections(admin)
         receive(context, "a")
 
         def write_while_it_ends() -> None:
             with context.write() as transaction:
-                admin.execute(end)
+                end_connections(admin)
                 toy_service.add(transaction, "a", 1)
 
         with pytest.raises(StoreAway):

@@ -32,7 +32,7 @@ from shop_stack.provider.callbacks import rest_s
 from shop_stack.provider.ledger import KeyMisused, Ledger
 from shop_stack.services.payments import provider as calls
 from shop_stack.services.payments.rules import Approved, Refused, TakenAlready, Unclear
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import LOOPBACK, Home, Settings
 from tests.flows.shop_at_work import free_port
 from tests.flows.shop_in_process import wait_until
 
@@ -172,27 +172,27 @@ def test_bad_requests_are_problems(provider: Running) -> None:
 
 
 def test_the_payments_client_understands_each_answer(provider: Running) -> None:
-    assert isinstance(calls.call(provider.port, "authorise", "i/authorise", "i", 100), Approved)
-    assert isinstance(calls.call(provider.port, "capture", "j/capture", "j", 100), Refused)
-    calls.call(provider.port, "capture", "i/capture", "i", 100)
-    assert calls.call(provider.port, "void", "i/void", "i", 100) == TakenAlready()
+    assert isinstance(calls.call((LOOPBACK, provider.port), "authorise", "i/authorise", "i", 100), Approved)
+    assert isinstance(calls.call((LOOPBACK, provider.port), "capture", "j/capture", "j", 100), Refused)
+    calls.call((LOOPBACK, provider.port), "capture", "i/capture", "i", 100)
+    assert calls.call((LOOPBACK, provider.port), "void", "i/void", "i", 100) == TakenAlready()
     provider.behave(lost_rate=1.0)
     try:
-        assert isinstance(calls.call(provider.port, "refund", "i/refund", "i", 100), Unclear)
+        assert isinstance(calls.call((LOOPBACK, provider.port), "refund", "i/refund", "i", 100), Unclear)
     finally:
         provider.behave(lost_rate=0.0)
-    assert isinstance(calls.call(provider.port, "refund", "i/refund", "i", 100), Approved)
-    assert isinstance(calls.call(free_port(), "refund", "i/refund", "i", 100), Unclear)
+    assert isinstance(calls.call((LOOPBACK, provider.port), "refund", "i/refund", "i", 100), Approved)
+    assert isinstance(calls.call((LOOPBACK, free_port()), "refund", "i/refund", "i", 100), Unclear)
 
 
 def test_the_books_survive_a_kill_and_a_client_goes_on_with_the_next_provider(tmp_path: Path) -> None:
     with running(tmp_path) as first:
-        assert isinstance(calls.call(first.port, "authorise", "a/authorise", "a", 100), Approved)
+        assert isinstance(calls.call((LOOPBACK, first.port), "authorise", "a/authorise", "a", 100), Approved)
         assert first.process.pid is not None
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.join(10)
         second = Running(tmp_path, first.port)
-        assert isinstance(calls.call(first.port, "capture", "a/capture", "a", 100), Approved)
+        assert isinstance(calls.call((LOOPBACK, first.port), "capture", "a/capture", "a", 100), Approved)
         assert second.account("a")["captured_minor"] == 100
         second.stop()
 
