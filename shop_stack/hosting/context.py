@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from shop_stack import envelope as cloudevents
@@ -11,7 +12,7 @@ from shop_stack.envelope import Envelope
 from shop_stack.eventlog import idempotency, inbox, outbox, relay
 from shop_stack.eventlog.database import Driver, sends_itself
 from shop_stack.events import Event, RecordParked, RecordReplayed
-from shop_stack.hosting import causes
+from shop_stack.hosting import causes, tracing
 from shop_stack.hosting.service import Answer, Cause, KeyReused, Mesh, Service, StillWorking, Transaction
 from shop_stack.hosting.store import BUSY_S, Session, Store, StoreAway, StoreBusy
 from shop_stack.hosting.store_opening import open_store
@@ -84,6 +85,16 @@ class WriteTransaction:
 
     def handle(self, envelope: Envelope[Event]) -> None:
         """Run the service's handler of this event, with the event as the cause of what it publishes."""
+        if not tracing.listened_to():
+            self._handle(envelope)
+            return
+        name, told = f"handle {type(envelope.data).__name__}", {"messaging.message.id": envelope.id}
+        with tracing.within(self._context.name, name, "consumer", envelope.traceparent, told) as span:
+            if span is not None:  # handlers keep it for work to come
+                envelope = msgspec.structs.replace(envelope, traceparent=span.traceparent)
+            self._handle(envelope)
+
+    def _handle(self, envelope: Envelope[Event]) -> None:
         self.cause = Cause(envelope.id, envelope.correlationid, envelope.traceparent)
         token = causes.current.set(self.cause)
         try:

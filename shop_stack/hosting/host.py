@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -20,6 +21,7 @@ from litestar.concurrency import set_asyncio_executor
 
 from shop_stack import access
 from shop_stack.eventlog.opening import open_log
+from shop_stack.hosting import tracing
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import utc_now
 from shop_stack.hosting.group import Group
@@ -86,8 +88,26 @@ def serve(
     """Run these services on a bound socket until SIGTERM; see run_group."""
     at_work = Group(cards, settings, stack, mesh if mesh is not None else through_gateway(settings))
     set_asyncio_executor(at_work.pool)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _exporting(replica), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(at_work, settings, replica, channel, listener))
+
+
+@contextlib.contextmanager
+def _exporting(replica: str) -> Iterator[None]:
+    """Within it spans go to the collector that the environment names; without one nothing is imported or sent."""
+    if not os.environ.get(tracing.ENDPOINT, "").strip():
+        yield
+        return
+    from shop_stack.hosting.otlp import SpanExporter
+
+    exporter = SpanExporter(os.environ[tracing.ENDPOINT].strip(), replica)
+    exporter.start()
+    tracing.export_to(exporter.add)
+    try:
+        yield
+    finally:
+        tracing.export_to(None)
+        exporter.stop()
 
 
 def through_gateway(settings: Settings) -> HttpMesh:

@@ -14,6 +14,7 @@ from litestar.openapi import OpenAPIConfig
 
 from shop_stack.described import DescribedJson
 from shop_stack.exposition import Durations
+from shop_stack.hosting import tracing
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
 from shop_stack.strictness import StrictRequest
@@ -158,7 +159,9 @@ class Front:
                 status = message["status"]
             await send(message)
 
-        token = current.set(of_request(scope["headers"]))
+        cause = of_request(scope["headers"])
+        span = tracing.begin("none", scope["method"], "server", cause.traceparent) if tracing.listened_to() else None
+        token = current.set(cause if span is None else msgspec.structs.replace(cause, traceparent=span.traceparent))
         began = time.perf_counter()
         try:
             await self._app(scope, receive, note_status)
@@ -167,6 +170,16 @@ class Front:
             handler = scope.get("route_handler")
             service = handler.opt.get("service", "none") if handler is not None else "none"
             self._requests.add(service, status, time.perf_counter() - began)
+            if span is not None:
+                _end(span, service, scope.get("path_template", ""), status)
+
+
+def _end(span: tracing.Span, service: str, route: str, status: int) -> None:
+    """By the semantic conventions of OpenTelemetry for HTTP; the name holds the route, never the path itself."""
+    span.service = service
+    span.attributes = {"http.request.method": span.name, "http.route": route, "http.response.status_code": status}
+    span.name = f"{span.name} {route}".rstrip()
+    tracing.end(span, failed=status >= 500)
 
 
 async def _send_page(send: Send, page: Page, more: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from shop_stack.envelope import Envelope
 from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested, WorkInHand
+from shop_stack.hosting import tracing
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
 from shop_stack.ids import age_s
 from shop_stack.services.handover import Handover
@@ -121,7 +122,9 @@ def call_provider(context: ServiceContext) -> bool:
     payment, step = claimed.payment, rules.next_call(claimed.payment)
     if step is not None:
         place = context.settings.place("provider")
-        answer = provider.call(place, step, rules.key(payment, step), payment.order_id, payment.amount_minor)
+        told = {"shop.order_id": payment.order_id}
+        with tracing.within(context.name, f"provider {step}", "client", claimed.cause.traceparent, told):
+            answer = provider.call(place, step, rules.key(payment, step), payment.order_id, payment.amount_minor)
         record(context, claimed, step, answer)
     return True
 
