@@ -15,12 +15,12 @@ ONCE = {"prepare", "engines", "past"}
 
 def balanced(project: Project) -> bool:
     """Whether the audit finds nothing and skips only what was not asked for."""
-    found = project.audit()["invariants"]
+    found = project.audit().get("invariants", [])  # an audit that cannot be made answers with its reason alone
     return all(one["status"] in ("ok", "skipped") for one in found) and _read(found, "analytics_equals_log") == "ok"
 
 
 def _read(invariants: list[dict[str, Any]], name: str) -> str:
-    return str(next(one["status"] for one in invariants if one["name"] == name))
+    return next((str(one["status"]) for one in invariants if one["name"] == name), "absent")
 
 
 def test_everything_is_healthy_and_two_ports_are_published_on_loopback(project: Project) -> None:
@@ -110,7 +110,9 @@ def _sharing(project: Project, group: str) -> list[int]:
 
 
 def _assigned(member: dict[str, Any]) -> list[dict[str, Any]]:
-    assignment = member["member_assignment"] or {}
+    assignment = member["member_assignment"]
+    if not isinstance(assignment, dict):  # between two assignments a member has none
+        return []
     return list(assignment.get("assigned_partitions") or assignment.get("assignment") or [])
 
 
