@@ -34,7 +34,7 @@ class SpanExporter:
     def __init__(self, endpoint: str, replica: str) -> None:
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.hostname:
-            raise SettingError(f"{ENDPOINT}: {endpoint!r} is not http://HOST:PORT")
+            raise SettingError(f"{ENDPOINT} is not http://HOST:PORT; set it so, or not at all")
         self._url = url
         self._replica = replica
         self._waiting: deque[Span] = deque()
@@ -64,7 +64,7 @@ class SpanExporter:
         while not self._stopping.wait(_EVERY_S):
             self._send_waiting()
             if self.dropped > told:
-                log.warning("%d spans were dropped: %s does not take them", self.dropped - told, self._url.netloc)
+                log.warning("%d spans were dropped: %s does not take them", self.dropped - told, self._url.hostname)
                 told = self.dropped
         self._send_waiting()
 
