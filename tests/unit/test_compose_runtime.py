@@ -2,9 +2,9 @@
 
 import pytest
 
-from shop_stack.errors import SettingError
+from shop_stack.errors import NotRunning, SettingError
 from shop_stack.runtime.compose.copying import copy_of
-from shop_stack.runtime.compose.docker import Usage, unframed, usage_of
+from shop_stack.runtime.compose.docker import Usage, read_answer, unframed, usage_of
 from shop_stack.runtime.compose.preparing import shares_of
 from shop_stack.settings import from_environment
 from shop_stack.stack import read_stack
@@ -91,6 +91,12 @@ def test_usage_is_told_for_both_kinds_of_cgroup() -> None:
     assert usage_of(first) == Usage(2.5, 70)
     assert usage_of(second) == Usage(2.5, 60)
     assert usage_of({}) == Usage()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cpu_stats": {', b"null", b"[]"])
+def test_half_an_answer_is_an_engine_that_does_not_answer(content: bytes) -> None:
+    with pytest.raises(NotRunning, match="cannot be read"):
+        read_answer(content, dict[str, object])
 
 
 def test_a_container_gets_its_own_secrets_alone() -> None:

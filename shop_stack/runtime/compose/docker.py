@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -15,6 +15,7 @@ NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"
 _STREAM_HEADER = 8
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class _Network(msgspec.Struct, rename="pascal"):
@@ -59,6 +60,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         return {name: address for name, address in found.items() if address}
 
 
+class _Created(msgspec.Struct):
+    id: str = msgspec.field(name="Id")
+
+
 class Usage(msgspec.Struct, frozen=True):
     """CPU seconds since the container started, and its memory in bytes without the file cache."""
 
@@ -79,17 +84,16 @@ class Docker:
         """Those of the project, one-off ones apart."""
         filters = {"label": [f"{PROJECT}={self.project}", f"{ONE_OFF}=False"]}
         found = await self._ask("GET", "/containers/json", all="true", filters=msgspec.json.encode(filters).decode())
-        return msgspec.json.decode(found, type=list[Container])
+        return read_answer(found, list[Container])
 
     async def inspect(self, container: str) -> Json:
         """Everything about one container."""
-        found: Json = msgspec.json.decode(await self._ask("GET", f"/containers/{container}/json"))
-        return found
+        return read_answer(await self._ask("GET", f"/containers/{container}/json"), Json)
 
     async def create(self, name: str, body: Json) -> str:
         """Create a container; its id."""
         answer = await self._ask("POST", "/containers/create", msgspec.json.encode(body), name=name)
-        return str(msgspec.json.decode(answer)["Id"])
+        return read_answer(answer, _Created).id
 
     async def start(self, container: str) -> None:
         """Start it."""
@@ -112,7 +116,7 @@ class Docker:
     async def usage(self, container: str) -> Usage:
         """What it uses now."""
         answer = await self._ask("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
-        return usage_of(msgspec.json.decode(answer))
+        return usage_of(read_answer(answer, Json))
 
     async def changes(self) -> AsyncIterator[None]:
         """One item whenever a container of the project starts, dies or is removed; ends when the Engine goes away."""
@@ -139,6 +143,14 @@ class Docker:
         if answer.status_code >= 400:
             raise NotRunning(f"the Docker Engine refuses {method} {path.split('?')[0]}: {_reason(answer)}")
         return answer.content
+
+
+def read_answer(content: bytes, kind: type[T]) -> T:
+    """What the Engine says. Raises NotRunning for half an answer, as of a container that is removed meanwhile."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise NotRunning(f"the Docker Engine's answer cannot be read: {error}") from error
 
 
 def unframed(content: bytes) -> list[str]:

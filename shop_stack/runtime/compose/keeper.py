@@ -54,7 +54,8 @@ class Keeper:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hear(wake))
             tasks.create_task(self._measure())
-            tasks.create_task(self._bring_back())
+            for group in self._groups.values():
+                tasks.create_task(self._bring_back(group))
             while True:
                 try:
                     await self.look()
@@ -155,16 +156,18 @@ class Keeper:
             if not running:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _bring_back(self) -> None:
-        """After a start: the replicas that were wanted before, once the first of each group is ready."""
-        for group in self._groups.values():
-            if group.desired > 1:
-                while not any(copy.ready for copy in group.copies):
-                    await asyncio.sleep(_LOOK_EVERY_S)
-                try:
-                    await group.scale(group.desired, self.look)
-                except (ActionRefused, NotRunning) as error:
-                    _log.warning("%s", error)
+    async def _bring_back(self, group: ReplicaSet) -> None:
+        """After a start: as many replicas as were wanted before, once the first is ready.
+
+        Compose starts one of each; a scaling that ended in its middle may have left too many.
+        """
+        while not any(copy.ready for copy in group.copies):
+            await asyncio.sleep(_LOOK_EVERY_S)
+        if len(group.copies) != group.desired:
+            try:
+                await group.scale(group.desired, self.look)
+            except (ActionRefused, NotRunning) as error:
+                _log.warning("%s", error)
 
     async def _is_ready(self, place: Place) -> bool:
         """Whether a replica answers 200 on `/readyz`."""
