@@ -1,4 +1,4 @@
-"""The suites of delivery run over both engines: the toy's store as a file, and as a database on PostgreSQL."""
+"""The suites of delivery and pruning run over both engines: the toy's store as a file, and as a database on PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from tests.contracts.toy_parts import STORES
 
 _BOTH = {
-    "test_dead_letters", "test_delivery_inbox", "test_delivery_outbox", "test_delivery_troubles", "test_delivery_turns",
+    "test_dead_letters", "test_delivery_idempotency", "test_delivery_inbox", "test_delivery_outbox",
+    "test_delivery_timers", "test_delivery_troubles", "test_delivery_turns", "test_pruning",
 }  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def hold_the_store(folder: Path, channel: Connection) -> None:
     replica.store.close()
 
 
-def test_a_twin_of_another_process_is_waited_for_no_longer_than_one_of_this(
+def test_a_twin_of_another_process_is_waited_for_no_longer_than_one_of_this_on_sqlite(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hosting, "TWIN_WAITS_S", 0.2)

@@ -41,10 +41,10 @@ class Turn:
 
 
 @pytest.mark.parametrize(
-    ("timer", "turns", "least"),
-    [(3600.0, Turn(), 1), (0.01, Turn(), 5), (3600.0, Turn(more=4), 5), (3600.0, Turn(failing=2), 3)],
+    ("timer", "more", "failing", "least"), [(3600.0, 0, 0, 1), (0.01, 0, 0, 5), (3600.0, 4, 0, 5), (3600.0, 0, 2, 3)]
 )
-def test_turns_come_when_they_are_due(context: Context, timer: float, turns: Turn, least: int) -> None:
+def test_turns_come_when_they_are_due(context: Context, timer: float, more: int, failing: int, least: int) -> None:
+    turns = Turn(more, failing)
     timers = Timers(context, [Timer("t", every_s=timer, run=turns)])
     timers.start()
     wait_until(lambda: turns.count >= least, "the turns")
