@@ -1,4 +1,4 @@
-"""The suites of delivery and pruning run over both engines: the toy's store as a file, and as a database on PostgreSQL."""
+"""Delivery and pruning run over both engines: the toy's store as a file, and as a database on PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -16,7 +16,7 @@ from shop_stack.hosting.service import Answer, Transaction
 from shop_stack.ids import imported_id, uuid7
 from shop_stack.moments import micros
 from tests import toy_service
-from tests.contracts.toy_parts import STORES, Clock, driver_of, toy_context
+from tests.contracts.toy_parts import Clock, driver_of, toy_context
 from tests.flows.shop_in_process import running_shop, wait_until
 
 pytestmark = pytest.mark.embedded

@@ -10,16 +10,21 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from psycopg import sql
 
 from analytics.archiving import Archive
 from analytics.ingest import Ingest
 from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
 from shop_stack.eventlog import idempotency
+from shop_stack.eventlog.database import Driver
 from shop_stack.events import CustomerErased, PersonScrubbed
 from shop_stack.hosting.cards import card_of
+from shop_stack.postgres import Driver as PostgresDriver
+from shop_stack.postgres import server_of
 from shop_stack.services.customers import rules
 from shop_stack.services.customers.vault import vault_of
+from shop_stack.settings import SQLITE
 from shop_stack.stack import Retention, read_stack
 from tests.flows.canary import Canary, traces
 from tests.flows.shop_at_work import Shop, gaps, until
@@ -28,9 +33,11 @@ pytestmark = pytest.mark.embedded
 JANE = Canary()
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    running = Shop(tmp_path, "microservices")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    """A shop on either engine."""
+    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    running = Shop(tmp_path, "microservices", postgres=server)
     try:
         running.add_products({"tea": 100})
         yield running
@@ -66,13 +73,46 @@ def all_but_analytics(shop: Shop, subject: str) -> bool:
     return bool(certificate(shop, subject)["missing"] == ["analytics"])
 
 
+@contextlib.contextmanager
+def customers_store(shop: Shop) -> Iterator[Driver]:
+    """The customers' own store, looked into from beside."""
+    if shop.settings.stores_url == SQLITE:
+        with contextlib.closing(sqlite3.connect(shop.settings.home.store("customers"))) as database:
+            yield database
+        return
+    with server_of(shop.settings.stores_url, shop.settings.store_secrets).connect("customers") as connection:
+        yield PostgresDriver(connection)
+
+
 def sealed_of(shop: Shop, subject: str) -> list[bytes]:
     """What lies sealed of a person, and their wrapped key."""
-    with contextlib.closing(sqlite3.connect(shop.settings.home.store("customers"))) as database:
+    with customers_store(shop) as database:
         return [
             *database.execute("SELECT sealed FROM people WHERE customer_id = ?", (subject,)).fetchone(),
             *database.execute("SELECT wrapped FROM person_keys WHERE customer_id = ?", (subject,)).fetchone(),
         ]
+
+
+def kept(shop: Shop, needles: list[bytes]) -> list[tuple[str, bytes]]:
+    """Where any of these bytes lie: in the home's files, and in what PostgreSQL's tables hold."""
+    found = traces(shop.settings.home.path, needles)
+    if shop.settings.stores_url == SQLITE:
+        return found
+    for spec in shop.stack.services:
+        for name, rows in tables_of(shop, spec.name):
+            found += [(name, needle) for needle in needles if needle in rows]
+    return found
+
+
+def tables_of(shop: Shop, service: str) -> Iterator[tuple[str, bytes]]:
+    """The tables of a service on PostgreSQL, each with its rows as the server sends them."""
+    server = server_of(shop.settings.stores_url, shop.settings.store_secrets)
+    with server.connect(service, who="auditor") as auditor, auditor.cursor() as cursor:
+        names = cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        assert names, f"the search sees the tables of {service}"
+        for (name,) in names:
+            with cursor.copy(sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(name))) as copied:
+                yield f"{service}.{name}", b"".join(bytes(part) for part in copied)
 
 
 def answer_as_analytics(shop: Shop) -> int:
@@ -105,8 +145,8 @@ def test_no_byte_of_an_erased_person_stays(shop: Shop) -> None:
     assert shop.until_state(order_id, "completed", subject=jane)["state"] == "completed"
     assert JANE.address in str(exported(shop, jane)["profiles"][0]["address"])
     sealed = sealed_of(shop, jane)
-    assert traces(home, JANE.needles()) == [], "personal data lies in the clear while the person is a customer"
-    assert {needle for _, needle in traces(home, sealed)} == set(sealed), "the search finds what is there"
+    assert kept(shop, JANE.needles()) == [], "personal data lies in the clear while the person is a customer"
+    assert {needle for _, needle in kept(shop, sealed)} == set(sealed), "the search finds what is there"
 
     assert erase(shop, jane)["customer_id"] == jane
     until(lambda: all_but_analytics(shop, jane), what="answers of all services")
@@ -117,9 +157,9 @@ def test_no_byte_of_an_erased_person_stays(shop: Shop) -> None:
     found = {name for name, _ in traces(home, [order_id.encode(), jane.encode()]) if name.endswith(".parquet")}
     assert found, "the search finds what the archive holds"
     assert answer_as_analytics(shop) == 0, "what was answered is known from the archive"
-    assert traces(home, [*JANE.needles(), *sealed]) == []
+    assert kept(shop, [*JANE.needles(), *sealed]) == []
     shop.close()
-    assert traces(home, [*JANE.needles(), *sealed]) == []
+    assert kept(shop, [*JANE.needles(), *sealed]) == []
 
 
 def test_the_certificate_says_what_was_erased_where(shop: Shop) -> None:
@@ -216,7 +256,7 @@ def test_every_holder_answers_for_an_erasure() -> None:
 def test_what_is_kept_of_a_registration_lets_nobody_try_out_its_password(shop: Shop) -> None:
     register(shop)
     body = msgspec.json.encode(JANE.registration)
-    with contextlib.closing(sqlite3.connect(shop.settings.home.store("customers"))) as database:
+    with customers_store(shop) as database:
         query = "SELECT body_hash FROM idempotency_keys WHERE path = '/v1/customers'"
         kept = [found for (found,) in database.execute(query)]
     fingerprint = vault_of(shop.settings.home.people_key).fingerprint(body)
