@@ -38,6 +38,7 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.settings import Home, Settings, TopologyName
 from shop_stack.stack import Stack, read_stack
+from tests.postgres_server import PostgresServer
 
 SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_S = 20.0
@@ -162,17 +163,21 @@ def running_shop(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ports: Mapping[str, int] | None = None,
     delivery_seconds: float = 0.2,
+    postgres: PostgresServer | None = None,
 ) -> Iterator[Shop]:
     """These services (default: all) in this process under a topology, over a home folder; ready when it yields.
 
     `cards` names groups of cards instead of services, for toys. Payments gets a provider of its own unless `ports`
-    names one.
+    names one. With `postgres`, the stores lie on that server.
     """
     the_stack = stack if stack is not None else read_stack()
     groups = cards if cards is not None else _groups(the_stack, topology, services)
     settings = Settings(
         home=Home(folder), topology=topology, delivery_seconds=delivery_seconds, ports=dict(ports or {})
     )
+    if postgres is not None:
+        stores = postgres.settings(folder, [card.name for group in groups.values() for card in group])
+        settings = replace(settings, stores_url=stores.stores_url, store_secrets=stores.store_secrets)
     access.prepare_keys(settings.home, datetime.now(UTC))
     with contextlib.ExitStack() as leaving:
         if any(card.name == "payments" for group in groups.values() for card in group):

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from shop_stack import access
 from shop_stack.eventlog.pruning import KEYS_KEPT
@@ -22,9 +24,10 @@ from shop_stack.hosting import host, sqlite_store
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, StillWorking, Transaction
-from shop_stack.settings import Home, Settings
+from shop_stack.settings import SQLITE, Home, Settings
 from shop_stack.stack import read_stack
 from tests.flows.shop_in_process import ReplicaProcess, Shop, replica_process, running_shop, wait_until
+from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.embedded
 SERVICES = ("storefront", "catalog", "inventory", "orders", "customers")
@@ -47,9 +50,19 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Shop]:
-    with running_shop(tmp_path_factory.mktemp("keys"), SERVICES, topology="monolith", clock=clock) as running:
+ENGINES = ("sqlite", "postgresql")
+
+
+def server_for(request: pytest.FixtureRequest, engine: str) -> PostgresServer | None:
+    """The server when stores are to lie there."""
+    return request.getfixturevalue("postgres") if engine == "postgresql" else None
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Shop]:
+    """A shop on either engine."""
+    folder, server = tmp_path_factory.mktemp("keys"), server_for(request, request.param)
+    with running_shop(folder, SERVICES, topology="monolith", clock=clock, postgres=server) as running:
         answer = running.post("catalog", "/v1/products", PRODUCT, subject="operator", key="opening")
         assert answer.status_code == 201
         wait_until(lambda: running.get("inventory", "/v1/stock?ids=tea").json()["items"], "the opening stock")
@@ -73,7 +86,7 @@ def orders_of(shop: Shop, subject: str) -> int:
     """How many orders a shopper has, by the orders' own store."""
     with shop.context("orders").read() as connection:
         return int(
-            connection.exec_driver_sql("SELECT count(*) FROM orders WHERE customer_id=?", (subject,)).scalar_one()
+            connection.execute(text("SELECT count(*) FROM orders WHERE customer_id=:id"), {"id": subject}).scalar_one()
         )
 
 
@@ -169,7 +182,8 @@ def test_a_twin_that_takes_too_long_is_a_409_with_retry_after(shop: Shop, monkey
     monkeypatch.setattr(hosting, "TWIN_WAITS_S", 0.2)
     subject, key = new(), new()
     wanted = {"cart_id": cart(shop, subject), "expected_total": 900}
-    with shop.context("orders").write():
+    with shop.context("orders").write() as transaction:
+        transaction.hold("\n".join(("key", subject, "POST", "/v1/orders", key)))
         answer = shop.post("orders", "/v1/orders", wanted, subject=subject, key=key)
     assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -180,6 +194,8 @@ def test_a_twin_that_takes_too_long_is_a_409_with_retry_after(shop: Shop, monkey
 def test_a_twin_on_a_thread_that_never_opened_the_store_is_told_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if shop.settings.stores_url != SQLITE:
+        pytest.skip("threads open no store of their own on PostgreSQL")
     monkeypatch.setattr(sqlite_store, "BUSY_S", 0.2)
     orders = shop.context("orders")
 
@@ -204,8 +220,8 @@ def test_a_key_is_kept_for_a_day_and_then_pruned(shop: Shop, clock: Clock) -> No
 
     def kept() -> int:
         with shop.context("orders").read() as connection:
-            query = "SELECT count(*) FROM idempotency_keys WHERE key=?"
-            return int(connection.exec_driver_sql(query, (key,)).scalar_one())
+            query = text("SELECT count(*) FROM idempotency_keys WHERE key=:key")
+            return int(connection.execute(query, {"key": key}).scalar_one())
 
     wait_until(lambda: kept() == 0, "the key's end")
 
@@ -249,9 +265,15 @@ def serve_orders(settings: Settings, death: str, channel: Connection) -> None:
     host.serve(cards, settings, read_stack(), "orders-1", channel, listener)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_retry_after_the_service_was_killed_around_its_commit_makes_one_order(tmp_path: Path, death: str) -> None:
-    settings = Settings(home=Home(tmp_path), topology="monolith")
+def test_a_retry_after_the_service_was_killed_around_its_commit_makes_one_order(
+    request: pytest.FixtureRequest, tmp_path: Path, death: str, engine: str
+) -> None:
+    server = server_for(request, engine)
+    cards = ("storefront", "catalog", "orders")
+    made = server.settings(tmp_path, cards) if server is not None else Settings(home=Home(tmp_path))
+    settings = replace(made, topology="monolith")
     access.prepare_keys(settings.home, datetime.now(UTC))
     settings.home.path.joinpath("deadly").touch()
     headers = {"x-subject": "jane", "idempotency-key": "the order"}
@@ -269,9 +291,9 @@ def test_a_retry_after_the_service_was_killed_around_its_commit_makes_one_order(
         assert {answer.status_code for answer in answers} == {202}
         assert len({answer.content for answer in answers}) == 1
     store = Context(card_of("orders"), settings, read_stack(), None)  # type: ignore[arg-type]
-    assert [row[0] for row in store.store.kept().driver.execute("SELECT order_id FROM orders")] == [
-        answers[0].json()["order_id"]
-    ]
+    with store.read() as connection:
+        orders = connection.execute(text("SELECT order_id FROM orders")).scalars().all()
+    assert orders == [answers[0].json()["order_id"]]
     store.store.close()
 
 
