@@ -26,6 +26,7 @@ from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.opening import open_log
 from shop_stack.events import CustomerErased
 from shop_stack.listening import listen_on
+from shop_stack.logs import write_json_lines
 from shop_stack.runtime import lifeline
 from shop_stack.settings import Settings, from_environment
 from shop_stack.stack import read_stack
@@ -33,7 +34,7 @@ from shop_stack.stack import read_stack
 
 def main() -> int:
     """Run until SIGTERM, or until the supervisor's pipe closes. The exit code is 1 when ingestion broke."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    write_json_lines("analytics")
     keep_out("pandas")
     lifeline.follow_supervisor()
     try:
@@ -125,7 +126,7 @@ def _server(desk: Desk, verifier: Callable[[], Verifier]) -> uvicorn.Server:
         ws="none",
         lifespan="off",
         access_log=False,
-        log_level="warning",
+        log_config=None,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )

@@ -3,6 +3,7 @@
 Nobody hears what it says of itself: whoever keeps containers asks `/readyz`.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -11,12 +12,13 @@ from typing import Any
 from shop_stack.errors import ShopfloorError
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.host import bind, serve
-from shop_stack.hosting.logs import write_json_lines
 from shop_stack.hosting.topology import read_topology
+from shop_stack.logs import write_json_lines
 from shop_stack.settings import from_environment
 from shop_stack.stack import read_stack
 
 PORT = 8000
+log = logging.getLogger(__package__)
 
 
 class _Nobody:
@@ -34,14 +36,12 @@ def main(group: str) -> int:
         stack = read_stack(settings.stack_file)
         groups = read_topology(settings.topology, stack).groups
         if group not in groups:
-            print(
-                f"topology {settings.topology} has no group {group!r}; there are: {', '.join(groups)}", file=sys.stderr
-            )
+            log.error("topology %s has no group %r; there are: %s", settings.topology, group, ", ".join(groups))
             return 2
         listener = bind((settings.inside, PORT))
         serve([card_of(name) for name in groups[group]], settings, stack, replica, _Nobody(), listener)
     except ShopfloorError as error:
-        print(error, file=sys.stderr)
+        log.error("%s", error)
         return 1
     return 0
 

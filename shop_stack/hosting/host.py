@@ -26,9 +26,9 @@ from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import utc_now
 from shop_stack.hosting.group import Group
 from shop_stack.hosting.http import asgi
-from shop_stack.hosting.logs import write_json_lines
 from shop_stack.hosting.service import Mesh, Service
 from shop_stack.hosting.topology import read_topology
+from shop_stack.logs import write_json_lines
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
 from shop_stack.runtime import lifeline

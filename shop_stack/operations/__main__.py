@@ -2,11 +2,9 @@
 
 from multiprocessing import Pipe
 
-from shop_stack.hosting.logs import write_json_lines
 from shop_stack.operations.api import run_operations
 from shop_stack.settings import from_environment
 
 if __name__ == "__main__":
-    write_json_lines("operations")
     here, there = Pipe()  # says that it is ready; nobody hears it, whoever keeps containers asks over HTTP
     run_operations(from_environment(), here)

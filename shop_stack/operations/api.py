@@ -29,6 +29,7 @@ from shop_stack.errors import (
 from shop_stack.exposition import CONTENT_TYPE
 from shop_stack.leads import Lead, leads_to
 from shop_stack.listening import listen_on
+from shop_stack.logs import write_json_lines
 from shop_stack.operations.audit import Report
 from shop_stack.operations.auditing import Auditing
 from shop_stack.operations.engine import Engine, build
@@ -317,6 +318,7 @@ def run_operations(settings: Settings, channel: Connection) -> None:
 
     Raises SettingError when the port is taken.
     """
+    write_json_lines("operations")
     lifeline.follow(channel.fileno())
     engine = build(settings, SupervisorRuntime(settings.home))
     listener = listen_on(settings.bind, settings.ports.get("operations", 0), "operations")
@@ -335,7 +337,7 @@ def serve(app: Litestar, listener: socket.socket) -> None:
         loop="uvloop",
         http="httptools",
         ws="none",
-        log_level="warning",
+        log_config=None,
         access_log=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,

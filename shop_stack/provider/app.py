@@ -53,6 +53,7 @@ def run_provider(settings: Settings, channel: Connection) -> None:
         provider,
         lifespan="off",
         access_log=False,
+        log_config=None,
         log_level="critical",
         server_header=False,
         timeout_keep_alive=75,

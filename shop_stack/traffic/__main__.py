@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
-import sys
 
+from shop_stack.logs import write_json_lines
 from shop_stack.runtime import lifeline
 from shop_stack.settings import from_environment
 from shop_stack.stack import read_stack
@@ -25,8 +24,7 @@ async def _until_told() -> None:
 
 def main() -> None:
     """Shop until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    write_json_lines("shoppers")
     lifeline.follow_supervisor()
     asyncio.run(_until_told())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from shop_stack.errors import NotRunning
 from shop_stack.hosting.__main__ import PORT
-from shop_stack.hosting.logs import write_json_lines
+from shop_stack.logs import write_json_lines
 from shop_stack.runtime.answering import answer_on
 from shop_stack.runtime.compose.docker import PROJECT, Docker
 from shop_stack.runtime.compose.keeper import Keeper
@@ -34,7 +35,8 @@ async def main() -> int:
         docker.project = await _project(docker)
     except NotRunning as error:
         group = _SOCKET.stat().st_gid if _SOCKET.exists() else "?"
-        print(f"{error}; its socket belongs to group {group}: set DOCKER_GID={group} and start again", file=sys.stderr)
+        words = "%s; its socket belongs to group %s: set DOCKER_GID=%s and start again"
+        logging.getLogger(__package__).error(words, error, group, group)
         return 1
     keeper = Keeper(settings, docker, PORT, f"{docker.project}_{_NETWORK}")
     await keeper.look()

@@ -6,8 +6,8 @@ import sys
 
 from shop_stack.errors import ShopfloorError
 from shop_stack.eventlog.opening import open_log
-from shop_stack.hosting.logs import write_json_lines
 from shop_stack.hosting.provisioning import prepare_stores
+from shop_stack.logs import write_json_lines
 from shop_stack.runtime.compose.preparing import PGPASS, POSTGRES
 from shop_stack.runtime.repairing import repair_at_start
 from shop_stack.settings import Settings, from_environment
@@ -35,5 +35,5 @@ if __name__ == "__main__":
     try:
         make_ready(from_environment())
     except ShopfloorError as error:
-        print(error, file=sys.stderr)
+        _log.error("%s", error)
         sys.exit(1)

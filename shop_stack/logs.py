@@ -1,14 +1,17 @@
-"""A replica's log: JSON lines on stderr, which hold no personal data and no tokens."""
+"""A process's log: JSON lines on stdout, which hold no personal data and no tokens."""
 
+import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
 
-import msgspec
-
 from shop_stack.errors import ShopfloorError
+
+_OURS = ("shop_stack", "analytics", "dashboard")
+log = logging.getLogger(__name__)
 
 
 class JsonLines(logging.Formatter):
@@ -19,7 +22,7 @@ class JsonLines(logging.Formatter):
         self._replica = replica
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """The record as one line of ASCII, so that no word from data reaches a terminal as a control character."""
         line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -30,7 +33,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = words_of(record.exc_info[1])
             line["frames"] = _frames(record.exc_info[2])
-        return msgspec.json.encode(line).decode()
+        return json.dumps(line, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def words_of(error: BaseException) -> str:
@@ -44,10 +47,27 @@ def _frames(trace: TracebackType | None) -> list[str]:
 
 
 def write_json_lines(replica: str) -> None:
-    """Send this process's log to stderr as JSON lines, from INFO up (libraries from WARNING)."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send this process's log to stdout as JSON lines, from INFO up (libraries from WARNING).
+
+    An error that nobody caught, on whichever thread, is such a line too.
+    """
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(replica))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("shop_stack").setLevel(logging.INFO)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_on_a_thread
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        log.critical("an error that nobody caught ends the process", exc_info=(kind, error, trace))
+
+
+def _uncaught_on_a_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and isinstance(told.exc_value, Exception):
+        trace = (told.exc_type, told.exc_value, told.exc_traceback)
+        log.critical("an error that nobody caught ends a thread", exc_info=trace)
