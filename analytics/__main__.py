@@ -18,6 +18,7 @@ from analytics.desk import Desk
 from analytics.forecasting import Forecasting
 from analytics.ingest import Ingest
 from analytics.lightness import keep_out
+from analytics.metrics import metrics_text
 from analytics.questions_api import make_app
 from analytics.scrubbing import Scrubbing
 from analytics.warehouse import Warehouse
@@ -27,6 +28,7 @@ from shop_stack.eventlog.opening import open_log
 from shop_stack.events import CustomerErased
 from shop_stack.listening import listen_on
 from shop_stack.logs import write_json_lines
+from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.settings import Settings, from_environment
 from shop_stack.stack import read_stack
@@ -72,7 +74,8 @@ def serve(settings: Settings) -> int:
             thread.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
-        server.run(sockets=[listener])
+        with exporting_metrics("analytics", "analytics", lambda: metrics_text(ingest.watermark)):
+            server.run(sockets=[listener])
         desk.queries.close()
         for one in beside:
             one.stop()

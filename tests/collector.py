@@ -28,6 +28,17 @@ class Collector:
             for span in scope["spans"]
         ]
 
+    def metrics(self, service: str) -> dict[str, dict[str, Any]]:
+        """What came last of a service, each metric by its name."""
+        found = [
+            scope["metrics"]
+            for body in list(self.bodies)
+            for resource in body.get("resourceMetrics", [])
+            for scope in resource["scopeMetrics"]
+            if plain(resource["resource"])["service.name"] == service
+        ]
+        return {metric["name"]: metric for metric in found[-1]} if found else {}
+
 
 def plain(holder: dict[str, Any]) -> dict[str, Any]:
     """OTLP's attributes as a dict."""

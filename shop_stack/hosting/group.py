@@ -164,6 +164,10 @@ class Group:
         found = {service.name: service.trouble() for service in self.services}
         return {name: trouble for name, trouble in found.items() if trouble is not None}
 
+    def metrics_text(self) -> str:
+        """The replica's Prometheus page."""
+        return metrics_page(self.services, self.requests)[2].decode()
+
     def _routes(self) -> list[tuple[str, Sequence[HTTPRouteHandler]]]:
         return [(name, context.card.routes(context)) for name, context in self.contexts.items()]
 

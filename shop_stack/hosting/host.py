@@ -31,6 +31,7 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.logs import write_json_lines
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
+from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.settings import LOOPBACK, SQLITE, Home, Place, Settings
 from shop_stack.stack import Stack, read_stack
@@ -88,7 +89,12 @@ def serve(
     """Run these services on a bound socket until SIGTERM; see run_group."""
     at_work = Group(cards, settings, stack, mesh if mesh is not None else through_gateway(settings))
     set_asyncio_executor(at_work.pool)
-    with _exporting(replica), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    parts = ",".join(at_work.contexts)
+    with (
+        _exporting(replica),
+        exporting_metrics(parts, replica, at_work.metrics_text),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_live(at_work, settings, replica, channel, listener))
 
 

@@ -1,6 +1,8 @@
 """The operations API: who may see and do what, over HTTP, and the process that serves it."""
 
+import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -54,6 +56,7 @@ from shop_stack.operations.model import (
 )
 from shop_stack.operations.people_api import people_routes
 from shop_stack.operations.tail import BACKLOG, Filter, server_sent
+from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.settings import Settings
@@ -150,11 +153,14 @@ def _health() -> list[HTTPRouteHandler]:
     return [live, ready]
 
 
+def _metrics_of(engine: Engine) -> str:
+    return metrics_text(engine.sampler.snapshot, engine.link.seen_lags(), len(engine.store.open_incidents()))
+
+
 def _metrics_route(engine: Engine) -> HTTPRouteHandler:
     @get("/metrics", sync_to_thread=True, include_in_schema=False)
     def metrics() -> Response[bytes]:
-        text = metrics_text(engine.sampler.snapshot, engine.link.seen_lags(), len(engine.store.open_incidents()))
-        return Response(text.encode(), media_type=CONTENT_TYPE)
+        return Response(_metrics_of(engine).encode(), media_type=CONTENT_TYPE)
 
     return metrics
 
@@ -325,7 +331,8 @@ def run_operations(settings: Settings, channel: Connection) -> None:
     engine.start()
     try:
         app = make_app(engine, Verifier(settings.home, "operators"), lambda: channel.send(("ready", True)))
-        serve(app, listener)
+        with exporting_metrics("operations", "operations", lambda: _metrics_of(engine)):
+            serve(app, listener)
     finally:
         engine.stop()
 
@@ -342,4 +349,7 @@ def serve(app: Litestar, listener: socket.socket) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    if threading.current_thread() is threading.main_thread():  # else the signal, raised again, would end it before stop
+        signal.signal(signal.SIGTERM, server.handle_exit)
+    server.run(sockets=[listener])
