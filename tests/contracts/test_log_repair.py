@@ -1,8 +1,6 @@
 """Repair on every event log: what outboxes say was sent is there afterwards, in order, however often it is begun."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -15,11 +13,15 @@ from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.eventlog.interface import EventLog, Placed, Record
 from shop_stack.eventlog.kafka import KafkaLog
 from shop_stack.eventlog.loss import event_id, find_loss
+from shop_stack.eventlog.postgres_rows import rows_of
 from shop_stack.eventlog.records import partition_of
 from shop_stack.eventlog.repair import repair
 from shop_stack.eventlog.sent_rows import SentRows
 from shop_stack.events import BEHAVIOUR, CATALOG, TOPICS, RecordLost
-from shop_stack.hosting.sqlite_store import SqliteStore
+from shop_stack.hosting.store_opening import open_store
+from shop_stack.moments import micros
+from shop_stack.postgres import server_of
+from shop_stack.settings import Home, Settings
 from tests.flows.shop_in_process import records
 
 AGGREGATES = [f"product-{number}" for number in range(5)]
@@ -38,10 +40,13 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
         yield opened
 
 
-@pytest.fixture
-def sent(tmp_path: Path) -> SentRows:
-    """The outbox of a service that has published some versions of some aggregates."""
-    store = SqliteStore(tmp_path / "catalog.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def sent(request: pytest.FixtureRequest, tmp_path: Path) -> SentRows:
+    """The outbox of a service that has published some versions of some aggregates, on either engine."""
+    settings = Settings(home=Home(tmp_path))
+    if request.param == "postgresql":
+        settings = request.getfixturevalue("postgres").settings(tmp_path, ["catalog"])
+    store = open_store(settings, "catalog")
     store.prepare(outbox.OUTBOX.metadata)
     with store.write() as kept:
         for version in range(1, VERSIONS + 1):
@@ -50,9 +55,11 @@ def sent(tmp_path: Path) -> SentRows:
                 value = f'{{"id":"{identifier}","sequence":{version}}}'.encode()
                 entry = outbox.Entry(identifier, CATALOG.name, aggregate, "x", value, version, CATALOG.name, None, 1)
                 outbox.add(kept.driver, entry)
-        kept.driver.execute("UPDATE outbox SET published = ?", (now().timestamp() * 1_000_000,))
+        kept.driver.execute("UPDATE outbox SET published = ?", (micros(now()),))
     store.close()
-    return SentRows(tmp_path / "catalog.db")
+    if request.param == "postgresql":
+        return rows_of(server_of(settings.stores_url, settings.store_secrets), "catalog")
+    return SentRows(settings.home.store("catalog"))
 
 
 def now() -> datetime:
@@ -61,7 +68,7 @@ def now() -> datetime:
 
 def append_first(log: EventLog, sent: SentRows, count: int) -> None:
     """Let the log have the first rows of the outbox only."""
-    with closing(sqlite3.connect(sent.path)) as store:
+    with sent._open() as store:
         rows = store.execute("SELECT key, payload FROM outbox ORDER BY ordinal LIMIT ?", (count,)).fetchall()
     log.append(CATALOG.name, [Record(key, value) for key, value in rows])
 
@@ -150,7 +157,7 @@ def test_rows_that_wait_to_be_sent_are_counted(sent: SentRows) -> None:
 
 @pytest.mark.embedded
 def test_what_retention_has_removed_is_not_missed(embedded_log: EmbeddedLog, sent: SentRows) -> None:
-    with closing(sqlite3.connect(sent.path)) as store, store:
+    with sent._open() as store:
         store.execute("UPDATE outbox SET topic = ?, published = 1", (BEHAVIOUR.name,))
     assert not find_loss(embedded_log, [sent], now())
     assert repair(embedded_log, [sent], {}, now).missing.total() == 0
