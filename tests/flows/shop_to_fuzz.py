@@ -28,6 +28,7 @@ from tests.analytics_stand import ZONE
 from tests.analytics_stand import Stand as AnalyticsStand
 from tests.flows.shop_in_process import Shop, running_shop, wait_until
 from tests.operations_stand import Stand, make_home, until
+from tests.postgres_server import PostgresServer
 from tests.serving import served
 
 UNLUCKY = "unlucky"
@@ -106,15 +107,15 @@ class Apis:
 
 
 @contextlib.contextmanager
-def apis_over_one_shop(folder: Path) -> Iterator[Apis]:
-    """The APIs while the block lasts."""
+def apis_over_one_shop(folder: Path, postgres: PostgresServer | None = None) -> Iterator[Apis]:
+    """The APIs while the block lasts; with `postgres`, the stores lie on that server."""
     with contextlib.ExitStack() as leaving:
         spell = leaving.enter_context(pytest.MonkeyPatch.context())
         # In this process: one of its own, which tests/flows/test_audit.py tries, costs each question half a second.
         here = leaving.enter_context(pytest.MonkeyPatch.context())
         here.setattr(Auditing, "_run", _audit_here)
         spell.setattr(inventory, "add_item", _refusing(inventory.add_item))
-        shop = leaving.enter_context(running_shop(folder / "home", topology="monolith"))
+        shop = leaving.enter_context(running_shop(folder / "home", topology="monolith", postgres=postgres))
         operations = Stand(make_home(folder / "home"), "monolith")
         operations.runtime.port = shop.groups["orders"].port
         operations.runtime.scale("shop", 1)

@@ -21,9 +21,11 @@ JANE = Canary()
 SERVICES = ("customers", "orders", "storefront", "shipping", "payments")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with running_shop(tmp_path / "shop", SERVICES) as running:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    """A shop on either engine."""
+    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    with running_shop(tmp_path / "shop", SERVICES, postgres=server) as running:
         yield running
 
 

@@ -154,3 +154,13 @@ def test_the_books_are_whole_afterwards(apis: Apis) -> None:
     assert (report.ok, report.quiet) == (True, True)
     assert {one.name: (one.status, one.counter_examples) for one in report.invariants if one.status != "ok"} == {}
     assert {"analytics_equals_log", "analytics_equals_orders"} < {one.name for one in report.invariants}
+
+
+@pytest.mark.skipif(bool(EXAMPLES), reason="the long way goes over one engine")
+def test_requests_of_services_over_postgresql_break_neither_contract_nor_book(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with apis_over_one_shop(tmp_path / "shop", request.getfixturevalue("postgres")) as made:
+        found = fuzz(made, "services", "guest", tmp_path, phases="coverage", examples=1)
+        assert found.operations["tested"] == found.operations["selected"]
+        test_the_books_are_whole_afterwards(made)
