@@ -8,6 +8,7 @@ import http.client
 import logging
 import os
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from shop_stack.errors import SettingError
+from shop_stack.errors import SettingError, ShopfloorError
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """The variable that names a collector (`http://HOST:4318`); without it nothing is sent."""
@@ -74,7 +75,7 @@ class MetricsExporter:
         try:
             body = encoded(self._page(), self._resource, self._began_ns, time.time_ns())
             taken = self._post(body)
-        except Exception:  # the page asks stores, which may be away: the next one may succeed
+        except (ShopfloorError, sqlite3.Error, RuntimeError):  # the page asks stores, which may be away for now
             log.warning("the metrics could not be read", exc_info=True)
             return
         if self._taken and not taken:

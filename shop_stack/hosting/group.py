@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
+from sqlalchemy.exc import SQLAlchemyError
 
 from shop_stack.eventlog import inbox
 from shop_stack.eventlog.dead_letters import Choice, Replayer
@@ -22,7 +23,7 @@ from shop_stack.hosting.drill import Holding
 from shop_stack.hosting.http import Front, Page, Requests, application, asgi, json_page
 from shop_stack.hosting.metrics import metrics_page
 from shop_stack.hosting.service import Mesh, Service, Timer
-from shop_stack.hosting.store import is_passing
+from shop_stack.hosting.store import StoreAway, is_passing
 from shop_stack.hosting.timers import Timers
 from shop_stack.mesh.direct import DirectMesh
 from shop_stack.settings import SQLITE, Settings
@@ -165,8 +166,11 @@ class Group:
         return {name: trouble for name, trouble in found.items() if trouble is not None}
 
     def metrics_text(self) -> str:
-        """The replica's Prometheus page."""
-        return metrics_page(self.services, self.requests)[2].decode()
+        """The replica's Prometheus page. Raises StoreBusy while a store does not tell."""
+        try:
+            return metrics_page(self.services, self.requests)[2].decode()
+        except SQLAlchemyError as error:
+            raise StoreAway("a store does not tell the metrics") from error
 
     def _routes(self) -> list[tuple[str, Sequence[HTTPRouteHandler]]]:
         return [(name, context.card.routes(context)) for name, context in self.contexts.items()]

@@ -12,11 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shop_stack import otlp_metrics
 from shop_stack.access import prepare_keys
 from shop_stack.errors import SettingError
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.exposition import Durations, histogram, metric
 from shop_stack.hosting import host
+from shop_stack.hosting.store import StoreAway
 from shop_stack.operations.api import run_operations
 from shop_stack.otlp_metrics import ENDPOINT, MetricsExporter, exporting_metrics
 from shop_stack.settings import Home, Settings, to_environment
@@ -141,3 +143,19 @@ def test_a_collector_that_refuses_or_is_away_ends_nothing(collector: Collector) 
         exporter.stop()
     assert collector.paths == ["/v1/metrics"]
     assert collector.metrics("orders") == {}
+
+
+def test_a_page_that_cannot_be_read_now_is_sent_later(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_metrics, "EVERY_S", 0.01)
+    away = [StoreAway("the store of orders does not answer")]
+
+    def page() -> str:
+        if away:
+            raise away.pop()
+        return metric("up", "gauge", "Up.", [({}, 1)])
+
+    exporter = MetricsExporter(collector.address, "orders", "orders-1", page)
+    exporter.start()
+    wait_until(lambda: collector.metrics("orders"), "the page")
+    exporter.stop()
+    assert away == []
