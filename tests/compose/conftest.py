@@ -1,5 +1,9 @@
-"""One project for all tests of this folder: made from nothing, taken down with its volumes at the end."""
+"""One project for all tests of this folder: made from nothing, taken down with its volumes at the end.
 
+With SHOPFLOOR_COMPOSE_UP=1 a project that is up already (COMPOSE_PROJECT_NAME, GATEWAY_PORT) is used and left as it is.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +17,9 @@ from tests.compose.project import UP_S, Project
 def project() -> Iterator[Project]:
     """The demo, up and healthy."""
     needs.docker()
+    if os.environ.get("SHOPFLOOR_COMPOSE_UP") == "1":
+        yield Project(int(os.environ["GATEWAY_PORT"]), int(os.environ["DASHBOARD_PORT"]))
+        return
     ports = choose_ports({})
     running = Project(ports["gateway"], ports["dashboard"])
     running.compose("down", "-v", "--timeout", "1")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-NAME = "shopfloor-test"
+NAME = os.environ.get("COMPOSE_PROJECT_NAME", "shopfloor-test")
+INSIDE = {"gateway": ("gateway", 8080), "trial": ("gateway", 8084), "operations": ("operations", 8081),
+          "analytics": ("analytics", 8082), "provider": ("provider", 8083)}  # fmt: skip
 UP_S = 420
 
 
@@ -54,6 +56,18 @@ class Project:
         label = "com.docker.compose.container-number"
         found = inspected(self.compose("ps", "-q", service).split())
         return sorted(found, key=lambda one: int(one["Config"]["Labels"][label]))
+
+    def inside(self, part: str) -> str:
+        """A part's address on the network without a way out, where this machine alone reaches it."""
+        service, port = INSIDE[part]
+        networks = self.of(service)[0]["NetworkSettings"]["Networks"]
+        return f"http://{networks[f'{NAME}_inside']['IPAddress']}:{port}"
+
+    def volume(self, name: str) -> Path:
+        """A volume's folder, which this machine's root alone may enter."""
+        asked = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", f"{NAME}_{name}"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+        return Path(done.stdout.strip())
 
     def kill(self, service: str) -> None:
         """kill -9 of the first process of a service's first container, as a fault would: Docker starts it again."""

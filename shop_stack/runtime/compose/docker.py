@@ -1,6 +1,7 @@
 """The few calls of the Docker Engine's API (1.41) that the runtime needs, over its Unix socket."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,26 @@ class Usage(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
 
 
+class Life(msgspec.Struct, frozen=True):
+    """When a container's process was started (Unix seconds), and how often Docker has started it again by itself."""
+
+    started_at: float = 0.0
+    restarts: int = 0
+
+
+class _State(msgspec.Struct):
+    started_at: datetime = msgspec.field(name="StartedAt")
+
+
+class _Inspected(msgspec.Struct):
+    state: _State = msgspec.field(name="State")
+    restarts: int = msgspec.field(name="RestartCount")
+
+
+class _Change(msgspec.Struct):
+    id: str = ""
+
+
 class Docker:
     """Asks one Engine about the containers of one Compose project. Raises NotRunning when it is silent or refuses."""
 
@@ -89,6 +110,11 @@ class Docker:
     async def inspect(self, container: str) -> Json:
         """Everything about one container."""
         return read_answer(await self._ask("GET", f"/containers/{container}/json"), Json)
+
+    async def life(self, container: str) -> Life:
+        """Its process's start and restarts."""
+        found = read_answer(await self._ask("GET", f"/containers/{container}/json"), _Inspected)
+        return Life(found.state.started_at.timestamp(), found.restarts)
 
     async def create(self, name: str, body: Json) -> str:
         """Create a container; its id."""
@@ -109,8 +135,8 @@ class Docker:
         await self._ask("DELETE", f"/containers/{container}", v="true", force="true")
 
     async def logs(self, container: str, lines: int) -> list[str]:
-        """Its last lines of standard output and error, oldest first."""
-        path = f"/containers/{container}/logs?stdout=true&stderr=true&tail={lines:d}"
+        """Its last lines of standard output and error, oldest first, each with its time (UTC, RFC 3339) before it."""
+        path = f"/containers/{container}/logs?stdout=true&stderr=true&timestamps=true&tail={lines:d}"
         return unframed(await self._ask("GET", path))
 
     async def usage(self, container: str) -> Usage:
@@ -118,15 +144,19 @@ class Docker:
         answer = await self._ask("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
         return usage_of(read_answer(answer, Json))
 
-    async def changes(self) -> AsyncIterator[None]:
-        """One item whenever a container of the project starts, dies or is removed; ends when the Engine goes away."""
+    async def changes(self) -> AsyncIterator[str]:
+        """Nothing once it listens, then the id of each container of the project that starts, dies or is removed.
+
+        Ends when the Engine goes away.
+        """
         filters = {"label": [f"{PROJECT}={self.project}"], "event": ["start", "die", "destroy"]}
         given = {"filters": msgspec.json.encode(filters).decode()}
         try:
             async with self._http.stream("GET", "/events", params=given, timeout=None) as answer:
-                async for _ in answer.aiter_lines():
-                    yield
-        except httpx.HTTPError:
+                yield ""
+                async for line in answer.aiter_lines():
+                    yield msgspec.json.decode(line, type=_Change).id
+        except (httpx.HTTPError, msgspec.MsgspecError):
             return
 
     async def close(self) -> None:

@@ -11,9 +11,10 @@ from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.mesh.endpoints import EndpointFiles
 from shop_stack.mesh.envoy import envoy_files
 from shop_stack.runtime.balancing import Balancer
-from shop_stack.runtime.compose.docker import Container, Docker, Usage
+from shop_stack.runtime.compose.docker import Container, Docker, Life, Usage
 from shop_stack.runtime.compose.replicas import ReplicaSet
 from shop_stack.runtime.desired import read_desired, write_desired
+from shop_stack.runtime.groups import no_replica
 from shop_stack.runtime.interface import Observation, Part, State
 from shop_stack.runtime.protocol import Request
 from shop_stack.settings import Place, Settings
@@ -45,6 +46,8 @@ class Keeper:
             self._groups[group].desired = max(1, wanted)
         self._others: list[Container] = []
         self._usages: dict[str, Usage] = {}
+        self._lives: dict[str, Life] = {}
+        self._changed: set[str] = set()
         self._looking = asyncio.Lock()
         self.seen = False
 
@@ -73,7 +76,21 @@ class Keeper:
             containers = await self._docker.containers()
             await asyncio.gather(*(one.see(containers, self._port, self._network) for one in self._groups.values()))
             self._others = [one for one in containers if one.service not in self._groups and not _is_done(one)]
+            await self._learn({one.id for one in containers})
             self.seen = True
+
+    async def _learn(self, there: set[str]) -> None:
+        """Ask for the lives of containers that are new or have changed, and forget those that are gone."""
+        self._lives = {one: life for one, life in self._lives.items() if one in there}
+        asked = [*(there - self._lives.keys() | there & self._changed)]
+        self._changed.difference_update(asked)
+        await asyncio.gather(*(self._learn_of(one) for one in asked))
+
+    async def _learn_of(self, one: str) -> None:
+        try:
+            self._lives[one] = await self._docker.life(one)
+        except NotRunning:
+            self._changed.add(one)  # removed meanwhile, or to be asked again
 
     async def handle(self, request: Request) -> Any:
         """One request of the socket: observe, scale, restart or logs; everything else is refused."""
@@ -92,6 +109,7 @@ class Keeper:
         for group in self._groups.values():
             for copy in group.copies:
                 copy.usage = self._usages.get(copy.container.id, Usage())
+                copy.life = self._lives.get(copy.container.id, Life())
         groups = [group.observe() for group in self._groups.values()]
         parts = [self._part(one) for one in sorted(self._others, key=lambda one: one.name)]
         ready = all(group.ready for group in self._groups.values()) and all(part.state == "ready" for part in parts)
@@ -116,13 +134,17 @@ class Keeper:
     async def _logs(self, request: Request) -> list[str]:
         await self.look()
         known = [*(copy.container for group in self._groups.values() for copy in group.copies), *self._others]
-        asked = [one for one in known if one.service == request.group and request.replica in (None, one.name)]
-        if not asked:
+        of_group = [one for one in known if one.service == request.group]
+        if not of_group:
             self._group(request.group)
+        asked = [one for one in of_group if request.replica in (None, one.name)]
+        if request.replica is not None and not asked:
+            raise ActionRefused(no_replica(request.group, request.replica, [one.name for one in of_group]))
         lines = max(1, min(request.lines, _MOST_LINES))
         found = await asyncio.gather(*(self._docker.logs(one.id, lines) for one in asked))
-        told = [f"{one.name} {line}" for one, of in zip(asked, found, strict=True) for line in of]
-        return told[-lines:] if len(asked) == 1 else told
+        told = [(*line.partition(" "), one.name) for one, of in zip(asked, found, strict=True) for line in of]
+        told.sort(key=lambda line: line[0])
+        return [f"{name} {words}" for _, _, words, name in told[-lines:]]
 
     def _group(self, name: str) -> ReplicaSet:
         if name not in self._groups:
@@ -131,15 +153,16 @@ class Keeper:
         return self._groups[name]
 
     def _part(self, one: Container) -> Part:
-        used = self._usages.get(one.id, Usage())
+        used, life = self._usages.get(one.id, Usage()), self._lives.get(one.id, Life())
         state = _state_of(one)
         address = next(iter(one.addresses.values()), None)
-        return Part(name=one.service, pid=None, state=state, restarts=0, cpu_s=used.cpu_s, address=address,
+        return Part(name=one.service, pid=None, state=state, restarts=life.restarts, cpu_s=used.cpu_s, address=address,
                     memory_bytes=used.memory_bytes, note="" if state == "ready" else one.status)  # fmt: skip
 
     async def _hear(self, wake: asyncio.Event) -> None:
         while True:
-            async for _ in self._docker.changes():
+            async for changed in self._docker.changes():
+                self._changed |= {changed} if changed else self._lives.keys()
                 wake.set()
             await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shop_stack.errors import ActionRefused, NotRunning
 from shop_stack.mesh.clusters import Endpoint
 from shop_stack.runtime.compose.copying import copy_of
-from shop_stack.runtime.compose.docker import Container, Docker, Usage
+from shop_stack.runtime.compose.docker import Container, Docker, Life, Usage
 from shop_stack.runtime.groups import Balancing
 from shop_stack.runtime.interface import Group, Replica, State
 from shop_stack.settings import Place
@@ -17,6 +17,7 @@ READY_S = 60.0
 LEAVE_S = 20
 _LOOK_EVERY_S = 0.1
 NOTHING = Usage()
+UNKNOWN = Life()
 Probe = Callable[[Place], Awaitable[bool]]
 
 
@@ -29,6 +30,7 @@ class Copy:
     ready: bool = False
     draining: bool = False
     usage: Usage = NOTHING
+    life: Life = UNKNOWN
 
     @property
     def running(self) -> bool:
@@ -197,8 +199,8 @@ def _seen(copy: Copy) -> Replica:
         host=host,
         port=port,
         state=copy.state,
-        started_at=float(copy.container.created),
-        restarts=0,
+        started_at=copy.life.started_at or float(copy.container.created),
+        restarts=copy.life.restarts,
         cpu_s=copy.usage.cpu_s,
         memory_bytes=copy.usage.memory_bytes,
         note="" if copy.running else copy.container.status,
