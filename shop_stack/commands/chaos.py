@@ -5,7 +5,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from shop_stack.commands.frame import Subparsers, parser_of, plain, print_json, takes_json
+from shop_stack.commands.frame import Subparsers, left_to_compose, parser_of, plain, print_json, takes_json
 from shop_stack.commands.load import seconds_of
 from shop_stack.errors import SettingError
 
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         for fault in FAULTS.values():
             print(f"{fault.name:<18} {fault.what}")
         return 0
+    left_to_compose("shopfloor chaos    (it starts a stack of its own)")
     faults, seeds = _chosen(arguments, list(FAULTS))
 
     def say(done: Run) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import replace
 
-from shop_stack.commands.frame import Subparsers, home_of, parser_of, running_settings
+from shop_stack.commands.frame import Subparsers, home_of, left_to_compose, parser_of, running_settings
 from shop_stack.runtime.ports import choose_ports
 from shop_stack.settings import read_endpoints, to_environment
 
@@ -20,6 +20,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say where the page is when the stack serves it already, else serve it until Ctrl-C."""
+    left_to_compose("docker compose port dashboard 8501    (that is where its page is)")
     home = home_of(arguments)
     running = read_endpoints(home).dashboard
     if running is not None:

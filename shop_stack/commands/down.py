@@ -5,7 +5,7 @@ import time
 
 import psutil
 
-from shop_stack.commands.frame import Subparsers, home_of, parser_of
+from shop_stack.commands.frame import Subparsers, home_of, left_to_compose, parser_of
 from shop_stack.errors import NotRunning, ShopfloorError
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.home_lock import holder
@@ -22,6 +22,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 once every process has left; 3 when nothing runs."""
+    left_to_compose("docker compose down")
     home = home_of(arguments)
     pid = holder(home)
     if pid is None:

@@ -1,9 +1,11 @@
 """What every command shares: its arguments' form, exit codes, the settings of the running stack, and its output."""
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import msgspec
 
 from shop_stack import errors
-from shop_stack.errors import NotRunning, ShopfloorError
+from shop_stack.errors import ActionRefused, NotRunning, ShopfloorError
 from shop_stack.settings import Home, Settings, default_home, from_environment, home_at
 
 Subparsers = Any
@@ -70,6 +72,22 @@ def running_settings(home: Home) -> Settings:
         message = f"nothing has run on {home.path}; start it with: shopfloor up --home {home.path}"
         raise NotRunning(message) from None
     return replace(from_environment({"SHOPFLOOR_SETTINGS": text}), home=home)
+
+
+def in_container(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is in a container of a stack that Compose runs."""
+    return bool(environment.get("SHOPFLOOR_PLACES"))
+
+
+def asks_operations(home: Home) -> bool:
+    """Whether the runtime's socket is not shared with this container: operations, which has it, is asked instead."""
+    return in_container() and not home.supervisor_socket.exists()
+
+
+def left_to_compose(instead: str) -> None:
+    """Raise ActionRefused in a container: `instead` is what is typed outside of it."""
+    if in_container():
+        raise ActionRefused(f"Compose runs this stack; outside of this container type: {instead}")
 
 
 def typed(words: str, home: Home) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, takes_json
+from shop_stack.commands.frame import Subparsers, asks_operations, home_of, parser_of, plain, print_json, takes_json
 from shop_stack.errors import ActionRefused, NotRunning
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.replica_logs import ReplicaLogs
@@ -35,7 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(home: Home, name: str, replica: str | None, lines: int) -> list[str]:
-    """From the supervisor, or from the files themselves when it does not run."""
+    """From the supervisor, or from the files themselves when it does not run; in a container from operations."""
+    if asks_operations(home):
+        from shop_stack.commands.containers import operations_of
+
+        with operations_of(home) as operations:
+            return operations.logs(name, lines, replica=replica)
     runtime = SupervisorRuntime(home)
     try:
         groups = runtime.observe().groups

@@ -6,9 +6,18 @@ from typing import Any
 import msgspec
 import psutil
 
-from shop_stack.commands.frame import Subparsers, home_of, parser_of, plain, print_json, takes_json
+from shop_stack.commands.frame import (
+    Subparsers,
+    asks_operations,
+    home_of,
+    left_to_compose,
+    parser_of,
+    plain,
+    print_json,
+    takes_json,
+)
 from shop_stack.runtime.client import SupervisorRuntime
-from shop_stack.runtime.interface import Group, Observation, Part
+from shop_stack.runtime.interface import Group, Observation
 from shop_stack.settings import Home, read_endpoints
 
 _EXAMPLES = """  shopfloor status
@@ -26,15 +35,27 @@ def add(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when everything is ready, 1 when something is not, 3 when nothing runs."""
     home = home_of(arguments)
-    observation = SupervisorRuntime(home).observe()
-    answer = summary(home, observation)
-    if arguments.memory:
-        answer["memory"] = proportional_memory(observation)
+    answer = _by_operations(home, arguments) if asks_operations(home) else _by_runtime(home, arguments)
     if arguments.json:
         print_json(answer)
     else:
-        _show(answer, observation)
-    return 0 if observation.ready else 1
+        _show(answer)
+    return 0 if answer["ready"] else 1
+
+
+def _by_runtime(home: Home, arguments: argparse.Namespace) -> dict[str, Any]:
+    observation = SupervisorRuntime(home).observe()
+    memory = {"memory": proportional_memory(observation)} if arguments.memory else {}
+    return summary(home, observation) | memory
+
+
+def _by_operations(home: Home, arguments: argparse.Namespace) -> dict[str, Any]:
+    from shop_stack.commands import containers
+
+    if arguments.memory:
+        left_to_compose("docker stats")
+    with containers.operations_of(home) as operations:
+        return containers.summary(home, operations.stack())
 
 
 def summary(home: Home, observation: Observation) -> dict[str, Any]:
@@ -79,7 +100,7 @@ def _pss(pid: int, apart: list[int]) -> int:
         return 0
 
 
-def _show(answer: dict[str, Any], observation: Observation) -> None:
+def _show(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -89,22 +110,26 @@ def _show(answer: dict[str, Any], observation: Observation) -> None:
     table.add_column("ready", no_wrap=True, min_width=8)
     table.add_column("replicas")
     for service in answer["services"]:
-        replicas = ", ".join(f"{one['name']} {one['state']} {one['pid']}" for one in service["replicas"])
+        replicas = ", ".join(_words(one) for one in service["replicas"])
         count = Text(f"{service['ready']}/{service['desired']}")
         table.add_row(Text(service["name"]), count, Text(replicas or "none"))
-    for part in observation.parts:
-        table.add_row(Text(part.name, style="dim"), Text(part.state), Text(_where(part)))
+    for part in answer["parts"]:
+        table.add_row(Text(part["name"], style="dim"), Text(part["state"]), Text(_where(part)))
     console = Console()
     console.print(table)
-    notes = [(replica.name, replica.note) for group in observation.groups for replica in group.replicas]
-    notes += [(part.name, part.note) for part in observation.parts]
-    for name, note in notes:
-        if note:
-            console.print(Text(f"{name}: {plain(note)}", style="yellow"))
+    for one in [*(replica for service in answer["services"] for replica in service["replicas"]), *answer["parts"]]:
+        if one["note"]:
+            console.print(Text(f"{one['name']}: {plain(one['note'])}", style="yellow"))
     if "memory" in answer:
         console.print(Text(f"memory {answer['memory']['total_pss_bytes'] / 1e6:,.0f} MB (PSS, shared pages divided)"))
     console.print(Text(f"{'ready' if answer['ready'] else 'not ready'} at {answer['address']}"))
 
 
-def _where(part: Part) -> str:
-    return f"{part.address or ''} {part.pid or 'not running'}".strip()
+def _words(replica: dict[str, Any]) -> str:
+    return f"{replica['name']} {replica['state']}{' ' * bool(replica['pid'])}{replica['pid'] or ''}"
+
+
+def _where(part: dict[str, Any]) -> str:
+    """Its address and process; a process in a container has no pid here."""
+    running = part["pid"] or ("" if part["state"] == "ready" else "not running")
+    return f"{part['address'] or ''} {running}".strip()

@@ -5,7 +5,7 @@ import asyncio
 import ipaddress
 import signal
 
-from shop_stack.commands.frame import Subparsers, parser_of, print_json, takes_json
+from shop_stack.commands.frame import Subparsers, left_to_compose, parser_of, print_json, takes_json
 from shop_stack.errors import SettingError
 from shop_stack.settings import TOPOLOGIES, Settings, settings_from
 
@@ -32,7 +32,8 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start; exit code 0 after a clean stop (or, detached, once ready)."""
+    """Start; exit code 0 after a clean stop (or, detached, once ready). Raises ActionRefused in a container."""
+    left_to_compose("docker compose up -d")
     settings = _settings(arguments)
     if arguments.detach:
         from shop_stack.commands.detaching import start_detached
