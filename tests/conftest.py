@@ -10,6 +10,8 @@ from tests import needs
 from tests.brokers import Broker, running_broker
 from tests.postgres_server import PostgresServer, running_postgres
 
+pytest.register_assert_rewrite("tests.contracts.runtime_promises")
+
 
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:

@@ -11,8 +11,12 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = os.environ.get("COMPOSE_PROJECT_NAME", "shopfloor-test")
-INSIDE = {"gateway": ("gateway", 8080), "trial": ("gateway", 8084), "operations": ("operations", 8081),
-          "analytics": ("analytics", 8082), "provider": ("provider", 8083)}  # fmt: skip
+INSIDE = {
+    "trial": ("gateway", 8084),
+    "mesh": ("gateway", 8085),
+    "operations": ("operations", 8081),
+    "provider": ("provider", 8083),
+}
 UP_S = 420
 
 

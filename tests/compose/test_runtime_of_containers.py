@@ -37,6 +37,10 @@ class Containers:
     def door(self) -> str:
         return self.project.inside("trial")
 
+    @property
+    def inner_door(self) -> str:
+        return self.project.inside("mesh")
+
     def pid(self, replica: str) -> int:
         asked = ["docker", "inspect", "-f", "{{.State.Pid}}", replica]
         done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)

@@ -16,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from shop_stack.errors import ActionRefused, NotRunning
+from shop_stack.mesh.admin import EnvoyAdmin
 from shop_stack.mesh.envoy import EnvoyFiles
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.interface import Group, Observation, Replica
@@ -31,6 +33,7 @@ PATIENCE_S = 120.0
 HOT, OTHER = "catalog", "recommendations"
 """The group that callers ask while it is scaled, and another one."""
 PARTS = {"gateway", "analytics", "operations", "provider"}
+NOT_A_PRODUCT = 400
 _TICK_S = 0.005
 
 
@@ -52,6 +55,10 @@ class Trial(Protocol):
     @property
     def door(self) -> str:
         """The gateway's listener for trials, which lets each caller have an address."""
+
+    @property
+    def inner_door(self) -> str:
+        """The gateway's listener for services."""
 
     def pid(self, replica: str) -> int:
         """The process that bears this replica now, as this machine knows it; 0 for none."""
@@ -97,6 +104,30 @@ class Callers:
                 self._over.wait(0.02)
 
 
+class Held:
+    """Requests that services are in the middle of: their last byte is sent on `release`."""
+
+    def __init__(self, inner_door: str, how_many: int) -> None:
+        place = urlsplit(inner_door)
+        self._sockets = [socket.create_connection((place.hostname, place.port), 10) for _ in range(how_many)]
+        for number, one in enumerate(self._sockets):
+            one.sendall(
+                f"POST /v1/products HTTP/1.1\r\nHost: {HOT}.mesh\r\nContent-Type: application/json\r\n"
+                f"Idempotency-Key: held-{number}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{".encode()
+            )
+
+    def release(self) -> list[int]:
+        """The statuses of the answers; 0 for none."""
+        for one in self._sockets:
+            one.sendall(b"}")
+        statuses = []
+        for one in self._sockets:
+            with contextlib.closing(one), one.makefile("rb") as answer:
+                words = answer.readline().split()
+                statuses.append(int(words[1]) if len(words) > 1 else 0)
+        return statuses
+
+
 @dataclass
 class Watch:
     """What befalls the replicas of HOT, in order: their marks in the gateway's endpoint file, and their ends.
@@ -138,8 +169,7 @@ class Watch:
         story = self.stories.setdefault(place, [])
         if not story:
             story.append(_readyz(place))
-        marks = [word for word in story if word != "ended"]
-        if marks[-1] != what and story[-1] != what:
+        if what not in (story[-1], [word for word in story if word != "ended"][-1]):
             story.append(what)
 
     def _marks(self) -> dict[Place, str]:
@@ -204,13 +234,26 @@ class RuntimePromises:
             assert [(one.name[-1], one.state) for one in three] == [(str(n), "ready") for n in (1, 2, 3)]
             until(lambda: watch.stories.keys() >= {one.place for one in three}, 2)
             watch.follow(three[1:])
-            runtime.scale(HOT, 1)
-            assert [one.place for one in self.replicas(runtime, HOT)] == [three[0].place]
+            with ThreadPoolExecutor(1) as other:
+                for leaving in (three[2], three[1]):
+                    held = Held(trial.inner_door, 9)
+                    until(lambda: self.busy(trial, leaving.place), 5)  # noqa: B023 - asked at once
+                    scaled = other.submit(runtime.scale, HOT, int(leaving.name[-1]) - 1)
+                    until(lambda: watch.stories[leaving.place][-1] == "DRAINING", 30)  # noqa: B023
+                    assert trial.pid(leaving.name) != 0
+                    assert held.release() == [NOT_A_PRODUCT] * 9
+                    scaled.result(PATIENCE_S)
+                    assert leaving.place not in [one.place for one in self.replicas(runtime, HOT)]
             until(lambda: all(watch.stories[one.place][-1] == "ended" for one in three[1:]), 2)
         assert set(callers.statuses) == {200}
         assert watch.stories == {three[0].place: ["readyz 200", "HEALTHY"]} | {
             one.place: ["readyz 200", "HEALTHY", "DRAINING", "out", "ended"] for one in three[1:]
         }
+
+    def busy(self, trial: Trial, place: Place) -> bool:
+        """Whether the gateway has a request in flight to this replica that is not over soon."""
+        hosts = EnvoyAdmin(trial.mesh.admin_socket).hosts()
+        return any(host.active > 1 for host in hosts if host.place == place)
 
     def test_out_of_bounds_or_unknown_is_refused_and_changes_nothing(
         self, trial: Trial, runtime: SupervisorRuntime

@@ -41,6 +41,10 @@ class Processes:
     def door(self) -> str:
         return read_endpoints(self.home).trial
 
+    @property
+    def inner_door(self) -> str:
+        return read_endpoints(self.home).mesh
+
     def pid(self, replica: str) -> int:
         groups = self.runtime.observe().groups
         return next((one.pid for group in groups for one in group.replicas if one.name == replica), 0)
