@@ -261,9 +261,9 @@ def _lose_answers(stand: Stand, _chance: random.Random) -> None:
 
 
 def _behave(stand: Stand, change: BehaviourChange) -> None:
-    port = stand.settings.ports["provider"]
+    host, port = stand.settings.place("provider")
     body = msgspec.json.encode(change)
-    answer = httpx.post(f"http://127.0.0.1:{port}/behaviour", content=body, timeout=5.0, trust_env=False,
+    answer = httpx.post(f"http://{host}:{port}/behaviour", content=body, timeout=5.0, trust_env=False,
                        headers={"content-type": "application/json"})  # fmt: skip
     answer.raise_for_status()
 

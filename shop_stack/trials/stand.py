@@ -112,9 +112,7 @@ class Stand:
     @contextmanager
     def load(self, rate: float, seconds: float, seed: int) -> Iterator["subprocess.Popen[str]"]:
         """Shoppers in a process of their own; killed on leaving if they are not done."""
-        line = [*_COMMAND, "load", "--home", str(self.home.path), "--rate", str(rate), "--for", f"{seconds:g}s",
-                "--drain", f"{DRAIN_S}s", "--seed", str(seed), "--think", "0.1", "--conversion", "0.3",
-                "--json"]  # fmt: skip
+        line = [*_COMMAND, *load_words(rate, seconds, seed, DRAIN_S), "--home", str(self.home.path)]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process
@@ -170,9 +168,7 @@ class Stand:
 
         Raises EventLogError, and sqlite3.Error for an outbox that does not answer.
         """
-        waiting = sum(outbox.waiting() for outbox in outboxes_of(self.settings))
-        with open_log(self.settings) as log:
-            return waiting + max((sum(log.lag(group).values()) for group in log.groups()), default=0)
+        return behind(self.settings)
 
     def pids(self, observation: Observation, groups: Sequence[str] = ()) -> dict[str, int]:
         """The pids of replicas and parts by name; of these groups and parts only, when any are given."""
@@ -195,6 +191,19 @@ class Stand:
         ends = time.monotonic() + 10.0
         while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < ends:
             time.sleep(0.05)
+
+
+def load_words(rate: float, seconds: float, seed: int, drain_s: float) -> list[str]:
+    """`load` as trials type it: shoppers in a hurry, of whom a third orders."""
+    return ["load", "--rate", str(rate), "--for", f"{seconds:g}s", "--drain", f"{drain_s:g}s", "--seed", str(seed),
+            "--think", "0.1", "--conversion", "0.3", "--json"]  # fmt: skip
+
+
+def behind(settings: Settings) -> int:
+    """What `Stand.behind` answers, of the stack with these settings."""
+    waiting = sum(outbox.waiting() for outbox in outboxes_of(settings))
+    with open_log(settings) as log:
+        return waiting + max((sum(log.lag(group).values()) for group in log.groups()), default=0)
 
 
 def prepared(stand: Stand) -> Stand:

@@ -113,29 +113,3 @@ def _assigned(member: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(assignment, dict):  # between two assignments a member has none
         return []
     return list(assignment.get("assigned_partitions") or assignment.get("assignment") or [])
-
-
-def test_killed_parts_come_back_one_after_the_other_and_nothing_is_lost(project: Project) -> None:
-    before_it = _orders(project)
-    load = project.load(rate=2, seconds=75)
-    until(lambda: _orders(project) >= before_it + 5, 60)  # the faults come into a load that runs
-    for victim in ("inventory", "analytics", "gateway", "kafka", "postgres"):
-        before = project.of(victim)[0]["State"]["StartedAt"]
-        project.kill(victim)
-        until(lambda: _back(project, victim, before), 120)  # noqa: B023 - asked at once
-    report = json.loads(load.communicate(timeout=300)[0])
-    assert report["orders_open"] == 0, report
-    assert report["orders_placed"] > 0
-    until(lambda: balanced(project), 90, 2)
-
-
-def _orders(project: Project) -> int:
-    """How many orders the database has."""
-    asked = ("psql", "-U", "postgres", "-d", "shop_orders", "-Atc", "select count(*) from orders")
-    return int(project.compose("exec", "-T", "postgres", *asked))
-
-
-def _back(project: Project, service: str, before: str) -> bool:
-    """Whether a service's container has been started again since, and is healthy."""
-    states = [one["State"] for one in project.of(service)]
-    return any(one["StartedAt"] != before and one.get("Health", {}).get("Status") == "healthy" for one in states)
