@@ -1,0 +1,72 @@
+"""The running project: brought to another version under load, then backed up, forgotten and brought back."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from tests.compose.project import ROOT, Project, inspected, until
+from tests.compose.test_compose import balanced
+
+# A next version of ours: an event of it has one more field.
+NEXT = """
+FROM shopfloor:0.1.0
+USER 0
+RUN python -c "\\
+from pathlib import Path; \\
+file = Path('/srv/shopfloor/shop_stack/events/shop.py'); \\
+old = '    cart_id: str\\\\n    lines: list[Line]\\\\n    total_minor: int\\\\n'; \\
+text = file.read_text(); \\
+assert text.count(old) == 1; \\
+file.write_text(text.replace(old, old + '    channel: str = \\\\'web\\\\'\\\\n'))"
+USER 10001:10001
+"""
+MIX = (
+    "select count(*) filter (where data->>'channel' is null), count(*) filter (where data->>'channel' = 'web') "
+    "from raw_events where type = 'shop.order.placed.v1'"
+)
+GROUPS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
+ORDERS = ("psql", "-U", "postgres", "-d", "shop_orders", "-Atc", "select order_id from orders order by 1")
+
+
+def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(project: Project) -> None:
+    subprocess.run(["docker", "build", "-q", "-t", "shopfloor:next", "-"], input=NEXT, text=True, check=True,
+                   capture_output=True, timeout=120, env=project.environment | {"DOCKER_BUILDKIT": "0"})  # fmt: skip
+    project.shopfloor("scale", "orders", "2", "--reason", "two of a service are replaced too", "--force")
+    placed = set(project.compose("exec", "-T", "postgres", *ORDERS).split())
+    load = project.load(rate=3, seconds=80)
+    until(lambda: len(project.compose("exec", "-T", "postgres", *ORDERS).split()) > len(placed) + 5, 60)
+    later = replace(project, version="next")
+    later.run("./compose.upgrade", "--no-build", timeout_s=400)
+    next_image = inspected(["shopfloor:next"])[0]["Id"]
+    for service in (*GROUPS, "analytics", "operations", "runtime", "dashboard", "provider"):
+        containers = later.of(service)
+        assert {one["Image"] for one in containers} == {next_image}, service
+        assert len(containers) == (2 if service == "orders" else 1), service
+    report = json.loads(load.communicate(timeout=300)[0])
+    assert report["failed_requests"] == 0, report
+    assert report["orders_open"] == 0, report
+    assert report["orders_completed"] + report["orders_rejected"] == report["orders_placed"], report
+    old, new = (int(count) for count in json.loads(later.shopfloor("query", MIX, "--json"))["rows"][0])
+    assert old > 0
+    assert new > 0
+    until(lambda: balanced(later), 60, 2)
+
+
+def test_backed_up_while_it_runs_and_brought_back_from_nothing(project: Project, tmp_path: Path) -> None:
+    later = replace(project, version="next")
+    load = later.load(rate=2, seconds=20)
+    before = set(later.compose("exec", "-T", "postgres", *ORDERS).split())
+    until(lambda: len(later.compose("exec", "-T", "postgres", *ORDERS).split()) > len(before) + 5, 60)
+    kept = set(later.compose("exec", "-T", "postgres", *ORDERS).split())
+    later.run("./compose.backup", str(tmp_path))
+    report = json.loads(load.communicate(timeout=300)[0])
+    assert report["failed_requests"] == 0, report
+    refused = subprocess.run(["./compose.restore", str(tmp_path)], cwd=ROOT, env=later.environment, check=False,
+                             capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert refused.returncode == 1
+    assert "nothing was changed" in refused.stderr
+    later.compose("down", "-v", "--timeout", "5")
+    later.run("./compose.restore", str(tmp_path), timeout_s=420)
+    assert kept <= set(later.compose("exec", "-T", "postgres", *ORDERS).split())
+    until(lambda: balanced(later), 120, 2)
