@@ -1,11 +1,10 @@
-"""The running project: brought to another version under load, then backed up, forgotten and brought back."""
+"""The running project brought to another version under load, replica by replica."""
 
 import json
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
-from tests.compose.project import ROOT, Project, inspected, until
+from tests.compose.project import Project, inspected, until
 from tests.compose.test_compose import balanced
 
 # A next version of ours: an event of it has one more field.
@@ -52,22 +51,3 @@ def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(projec
     assert placed_by["old"] > 0, placed_by
     assert placed_by["new"] > 0, placed_by
     until(lambda: balanced(later), 60, 2)
-
-
-def test_backed_up_while_it_runs_and_brought_back_from_nothing(project: Project, tmp_path: Path) -> None:
-    later = replace(project, version="next")
-    load = later.load(rate=2, seconds=20)
-    before = set(later.compose("exec", "-T", "postgres", *ORDERS).split())
-    until(lambda: len(later.compose("exec", "-T", "postgres", *ORDERS).split()) > len(before) + 5, 60)
-    kept = set(later.compose("exec", "-T", "postgres", *ORDERS).split())
-    later.run("./compose.backup", str(tmp_path))
-    report = json.loads(load.communicate(timeout=300)[0])
-    assert report["failed_requests"] == 0, report
-    refused = subprocess.run(["./compose.restore", str(tmp_path)], cwd=ROOT, env=later.environment, check=False,
-                             capture_output=True, text=True, timeout=60)  # fmt: skip
-    assert refused.returncode == 1
-    assert "nothing was changed" in refused.stderr
-    later.compose("down", "-v", "--timeout", "5")
-    later.run("./compose.restore", str(tmp_path), timeout_s=420)
-    assert kept <= set(later.compose("exec", "-T", "postgres", *ORDERS).split())
-    until(lambda: balanced(later), 120, 2)
