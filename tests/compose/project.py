@@ -22,22 +22,27 @@ UP_S = 420
 
 @dataclass(frozen=True)
 class Project:
-    """A running project. Ports are the published ones."""
+    """A running project. Ports are the published ones, `version` is the image's tag."""
 
     gateway: int
     dashboard: int
+    version: str = "0.1.0"
 
     @property
     def environment(self) -> dict[str, str]:
         """What Compose is told beside the file."""
         ports = {"GATEWAY_PORT": str(self.gateway), "DASHBOARD_PORT": str(self.dashboard)}
-        return os.environ | ports | {"COMPOSE_PROJECT_NAME": NAME}
+        return os.environ | ports | {"COMPOSE_PROJECT_NAME": NAME, "SHOPFLOOR_VERSION": self.version}
 
     def compose(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:
         """`docker compose WORDS`; its standard output."""
-        done = subprocess.run(["docker", "compose", *words], cwd=ROOT, env=self.environment, capture_output=True,
+        return self.run("docker", "compose", *words, timeout_s=timeout_s, check=check)
+
+    def run(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:
+        """A command of the host; its standard output."""
+        done = subprocess.run(words, cwd=ROOT, env=self.environment, capture_output=True,
                               text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
-        assert not check or done.returncode == 0, f"docker compose {' '.join(words)}: {done.stderr[-3000:]}"
+        assert not check or done.returncode == 0, f"{' '.join(words)}: {done.stderr[-3000:]}"
         return done.stdout
 
     def shopfloor(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:

@@ -24,7 +24,7 @@ from shop_stack.hosting import host, sqlite_store
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import Context
 from shop_stack.hosting.service import Answer, StillWorking, Transaction
-from shop_stack.settings import SQLITE, Home, Settings
+from shop_stack.settings import Home, Settings
 from shop_stack.stack import read_stack
 from tests.flows.shop_in_process import ReplicaProcess, Shop, replica_process, running_shop, wait_until
 from tests.postgres_server import PostgresServer
@@ -191,11 +191,10 @@ def test_a_twin_that_takes_too_long_is_a_409_with_retry_after(shop: Shop, monkey
     assert orders_of(shop, subject) == 1
 
 
+@pytest.mark.parametrize("shop", ["sqlite"], indirect=True)  # on PostgreSQL no thread opens a store of its own
 def test_a_twin_on_a_thread_that_never_opened_the_store_is_told_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shop.settings.stores_url != SQLITE:
-        pytest.skip("threads open no store of their own on PostgreSQL")
     monkeypatch.setattr(sqlite_store, "BUSY_S", 0.2)
     orders = shop.context("orders")
 

@@ -14,6 +14,7 @@ PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"
+CONFIG = "com.docker.compose.config-hash"
 _STREAM_HEADER = 8
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     state: str = msgspec.field(name="State")
     status: str = msgspec.field(name="Status")
     created: int = msgspec.field(name="Created")
+    image: str = msgspec.field(name="ImageID", default="")
     network: _Networks = msgspec.field(name="NetworkSettings")
 
     @property
@@ -53,6 +55,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         """Its number among the replicas."""
         number = self.labels.get(NUMBER, "1")
         return int(number) if number.isdigit() else 1
+
+    @property
+    def edition(self) -> tuple[str, str]:
+        """Which image it was made from, and which configuration: another version of ours has others."""
+        return self.image, self.labels.get(CONFIG, "")
 
     @property
     def addresses(self) -> dict[str, str]:

@@ -59,6 +59,7 @@ class Keeper:
             tasks.create_task(self._measure())
             for group in self._groups.values():
                 tasks.create_task(self._bring_back(group))
+                tasks.create_task(self._succeed(group))
             while True:
                 try:
                     await self.look()
@@ -191,6 +192,16 @@ class Keeper:
                 await group.scale(group.desired, self.look)
             except (ActionRefused, NotRunning) as error:
                 _log.warning("%s", error)
+
+    async def _succeed(self, group: ReplicaSet) -> None:
+        """When Compose has added a replica of a newer edition and it is ready: it and its copies replace the older."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if group.succeeded:
+                try:
+                    await group.succeed(self.look)
+                except (ActionRefused, NotRunning) as error:
+                    _log.warning("%s", error)
 
     async def _is_ready(self, place: Place) -> bool:
         """Whether a replica answers 200 on `/readyz`."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from shop_stack.errors import ActionRefused, NotRunning
 from shop_stack.mesh.clusters import Endpoint
 from shop_stack.runtime.compose.copying import copy_of
 from shop_stack.runtime.compose.docker import Container, Docker, Life, Usage
+from shop_stack.runtime.compose.editions import leaving_order, newest
 from shop_stack.runtime.groups import Balancing
 from shop_stack.runtime.interface import Group, Replica, State
 from shop_stack.settings import Place
@@ -110,11 +111,32 @@ class ReplicaSet:
             missing = replicas - len(self._copies)
             if missing > 0:
                 await self._add(missing)
-            for copy in reversed(self.copies):
+            for one in leaving_order([copy.container for copy in self.copies]):
                 if len(self._copies) <= replicas:
                     break
-                await self._leave(copy)
+                await self._leave(self._copies[one.id])
             await self._until_ready(replicas, again)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether a replica of a newer edition is ready beside older ones, which may then leave."""
+        staying = {one.id for one in newest([copy.container for copy in self.copies])}
+        return len(staying) < len(self._copies) and any(self._copies[one].ready for one in staying)
+
+    async def succeed(self, again: Callable[[], Awaitable[None]]) -> None:
+        """Replace the replicas of older editions, one after the other, by copies of the newest that is ready.
+
+        Raises as `scale`; what has not been replaced then serves on.
+        """
+        async with self._turn:
+            await again()
+            while self.succeeded:
+                fresh = newest([copy.container for copy in self.copies])
+                if len(fresh) < self.desired:
+                    await self._add(1)
+                    await self._until_ready(len(fresh) + 1, again, {one.edition for one in fresh})
+                await self._leave(self._copies[leaving_order([copy.container for copy in self.copies])[0].id])
+                await again()
 
     async def restart(self, replica: str | None, again: Callable[[], Awaitable[None]]) -> None:
         """Restart one container, or each in turn, each drained first; another serves meanwhile."""
@@ -138,23 +160,29 @@ class ReplicaSet:
                 await self._leave(self.copies[-1])
 
     async def _add(self, how_many: int) -> None:
-        """Create and start replicas like the first, under the lowest free numbers."""
+        """Create and start replicas like the first of the newest edition, under the lowest free numbers."""
         if not self._copies:
             raise NotRunning(
                 f"{self.name} has no container to take after; start it with: docker compose up -d {self.name}"
             )
-        pattern = await self._docker.inspect(self.copies[0].container.id)
+        pattern = await self._docker.inspect(newest([copy.container for copy in self.copies])[0].id)
         taken = {copy.container.number for copy in self.copies}
         free = (number for number in range(1, len(taken) + how_many + 1) if number not in taken)
         for number in [next(free) for _ in range(how_many)]:
             name, body = copy_of(pattern, number)
             await self._docker.start(await self._docker.create(name, body))
 
-    async def _until_ready(self, replicas: int, again: Callable[[], Awaitable[None]]) -> None:
+    async def _until_ready(
+        self, replicas: int, again: Callable[[], Awaitable[None]], editions: Collection[tuple[str, str]] = ()
+    ) -> None:
+        """Wait for so many ready replicas, of these editions when any are named."""
         deadline = time.monotonic() + READY_S
-        while sum(copy.ready for copy in self._copies.values()) < replicas or len(self._copies) < replicas:
+        while True:
+            asked = [copy for copy in self.copies if not editions or copy.container.edition in editions]
+            if sum(copy.ready for copy in asked) >= replicas:
+                break
             if time.monotonic() > deadline:
-                late = [copy.container.name for copy in self.copies if not copy.ready]
+                late = [copy.container.name for copy in asked if not copy.ready]
                 raise ActionRefused(f"{', '.join(late) or self.name} was not ready within {READY_S:g} s; see its log")
             await asyncio.sleep(_LOOK_EVERY_S)
             await again()
