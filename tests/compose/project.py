@@ -80,7 +80,11 @@ class Project:
 
     def kill(self, service: str) -> None:
         """kill -9 of the first process of a service's first container, as a fault would: Docker starts it again."""
-        os.kill(int(self.of(service)[0]["State"]["Pid"]), 9)
+        os.kill(self.pid(service), 9)
+
+    def pid(self, service: str) -> int:
+        """The first process of a service's first container, as this machine knows it."""
+        return int(self.of(service)[0]["State"]["Pid"])
 
     def audit(self) -> dict[str, Any]:
         """The strict audit's report, run where operations runs."""

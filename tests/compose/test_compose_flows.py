@@ -1,6 +1,8 @@
 """What shoppers and operators do over the gateway of the unmodified compose.yaml: order, repeat, be refused, import."""
 
 import json
+import os
+import signal
 import threading
 import time
 import uuid
@@ -21,7 +23,7 @@ from tests.compose.project import Project, until
 from tests.flows.test_import import HEADER, MIXED
 from tests.role_matrix import ANALYTICS, CALLERS, HOST_PAGES, OPERATIONS, SERVICES, SHOPPERS, VIEWERS, Caller, address
 
-ORDERS = 24
+ORDERS = 60
 COSTLY = ("GET", "/ops/v1/audit")
 
 
@@ -111,8 +113,9 @@ def _let_in(shop: Shop, method: str, path: str, caller: Caller) -> bool:
     if caller != "nobody":
         token = shop.token("shoppers" if caller in SHOPPERS else "operators", caller, f"{caller} {method} {path}")
     answer = shop.ask(method, address(path), token)
-    assert answer.status_code not in (429, 502, 503, 504), answer.headers
-    return "x-envoy-upstream-service-time" in answer.headers and answer.status_code not in (401, 403)
+    answered = "x-envoy-upstream-service-time" in answer.headers
+    assert answered or answer.status_code in (401, 403, 404), (answer.status_code, answer.headers)
+    return answered and answer.status_code not in (401, 403)
 
 
 def test_every_key_makes_one_order_though_the_service_is_killed_meanwhile(shop: Shop) -> None:
@@ -121,7 +124,7 @@ def test_every_key_makes_one_order_though_the_service_is_killed_meanwhile(shop: 
     wanted = shop.a_cart(jane)
     keys = [uuid.uuid4().hex for _ in range(ORDERS)]
     answers: dict[str, httpx.Response] = {}
-    some = threading.Event()
+    some, pid = threading.Event(), shop.project.pid("orders")
 
     def order(key: str) -> None:
         answers[key] = _until_placed(shop, jane, wanted, key)
@@ -131,11 +134,12 @@ def test_every_key_makes_one_order_though_the_service_is_killed_meanwhile(shop: 
     with ThreadPoolExecutor(4) as shoppers:
         asked = [shoppers.submit(order, key) for key in keys]
         assert some.wait(60)
-        shop.project.kill("orders")
+        os.kill(pid, signal.SIGKILL)
+        heard = len(answers)
         for one in asked:
             one.result(90)
-    again = {key: shop.ask("POST", "/v1/orders", jane, wanted, key) for key in keys}
-    assert {answer.status_code for answer in again.values()} == {202}
+    assert heard < ORDERS, "some were answered before the service died, and some were not"
+    again = {key: _until_placed(shop, jane, wanted, key) for key in keys}
     assert {key: answer.content for key, answer in answers.items()} == {key: one.content for key, one in again.items()}
     assert len({answer.json()["order_id"] for answer in again.values()}) == ORDERS
     assert _orders_of(shop.project)[subject] == ORDERS
