@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -142,7 +142,7 @@ class GroupKeeper:
         """Replace one replica, or each in turn: the new one is ready before the old one leaves."""
         async with self._turn:
             if replica is not None and replica not in self._copies:
-                raise ActionRefused(f"{self.name} has no replica {replica!r}; there are: {', '.join(self.names())}")
+                raise ActionRefused(no_replica(self.name, replica, self.names()))
             old = [self._copies[name] for name in ([replica] if replica is not None else self.names())]
             for copy in old:
                 await self._all_ready([self._begin()])
@@ -265,6 +265,11 @@ class GroupKeeper:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def no_replica(group: str, replica: str, known: Iterable[str]) -> str:
+    """What is said to one who asks for a replica that there is not."""
+    return f"{group} has no replica {replica!r}; there are: {', '.join(known)}"
 
 
 def _number(copy: Copy) -> int:

@@ -22,7 +22,7 @@ from shop_stack.runtime.answering import answer_on
 from shop_stack.runtime.balancing import Balancer
 from shop_stack.runtime.desired import read_desired, write_desired
 from shop_stack.runtime.forking import ForkServer
-from shop_stack.runtime.groups import GroupKeeper
+from shop_stack.runtime.groups import GroupKeeper, no_replica
 from shop_stack.runtime.home_lock import HomeLock, Left, remember, see_off, write_whole
 from shop_stack.runtime.interface import Observation, Part
 from shop_stack.runtime.parts import PartKeeper
@@ -191,13 +191,12 @@ class Supervisor:
         return await keeper.scale(request.replicas)
 
     def _tail(self, request: Request) -> list[str]:
-        if request.replica is not None:
-            return self._logs.tail([request.replica], request.lines)
-        if request.group in self._groups:
-            return self._logs.tail(self._logs.names(request.group), request.lines)
-        if request.group not in (*self._parts, "forkserver", "supervisor"):
+        names = self._logs.names(request.group) if request.group in self._groups else [request.group]
+        if request.group not in (*self._groups, *self._parts, "forkserver", "supervisor"):
             self._group(request.group)
-        return self._logs.tail([request.group], request.lines)
+        if request.replica is not None and request.replica not in names:
+            raise ActionRefused(no_replica(request.group, request.replica, names))
+        return self._logs.tail(names if request.replica is None else [request.replica], request.lines)
 
     def _group(self, name: str) -> GroupKeeper:
         if name not in self._groups:

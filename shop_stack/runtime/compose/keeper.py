@@ -14,6 +14,7 @@ from shop_stack.runtime.balancing import Balancer
 from shop_stack.runtime.compose.docker import Container, Docker, Usage
 from shop_stack.runtime.compose.replicas import ReplicaSet
 from shop_stack.runtime.desired import read_desired, write_desired
+from shop_stack.runtime.groups import no_replica
 from shop_stack.runtime.interface import Observation, Part, State
 from shop_stack.runtime.protocol import Request
 from shop_stack.settings import Place, Settings
@@ -117,9 +118,12 @@ class Keeper:
     async def _logs(self, request: Request) -> list[str]:
         await self.look()
         known = [*(copy.container for group in self._groups.values() for copy in group.copies), *self._others]
-        asked = [one for one in known if one.service == request.group and request.replica in (None, one.name)]
-        if not asked:
+        of_group = [one for one in known if one.service == request.group]
+        if not of_group:
             self._group(request.group)
+        asked = [one for one in of_group if request.replica in (None, one.name)]
+        if request.replica is not None and not asked:
+            raise ActionRefused(no_replica(request.group, request.replica, [one.name for one in of_group]))
         lines = max(1, min(request.lines, _MOST_LINES))
         found = await asyncio.gather(*(self._docker.logs(one.id, lines) for one in asked))
         told = [f"{one.name} {line}" for one, of in zip(asked, found, strict=True) for line in of]
