@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboard.moment import Moment, Refused, ago, chosen, earliest
+from analytics.moments import Refused, ago, earliest
+from dashboard.moment import Moment, chosen
 from dashboard.views.services_then import action_row, incident_row, latest, minute_row, open_then
 from dashboard.views.vital_signs import headed
 
