@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from shop_stack.events import Effect
     from shop_stack.operations.model import ActionView
 
-_VERDICTS: dict[str, tuple[str, Tone]] = {
+VERDICTS: dict[str, tuple[str, Tone]] = {
     "helped": ("✔ HELPED", "ok"),
     "no_change": ("= NO CHANGE", "warn"),
     "worse": ("✖ WORSE", "bad"),
@@ -29,7 +29,7 @@ def what(action: "ActionView") -> str:
 
 def verdict(action: "ActionView") -> tuple[str, Tone]:
     """The verdict as a mark and a word."""
-    return _VERDICTS.get(action.verdict or "", (f"? {safe(action.verdict or 'NO VERDICT').upper()}", "dim"))
+    return VERDICTS.get(action.verdict or "", (f"? {safe(action.verdict or 'NO VERDICT').upper()}", "dim"))
 
 
 def unfinished(action: "ActionView") -> bool:

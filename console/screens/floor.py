@@ -1,5 +1,6 @@
 """What the keys of the one screen do: move, look closer, filter, scale, restart."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
@@ -105,6 +106,17 @@ class Floor(FloorView):
                 self._open_journey(found=found)
 
         self.app.push_screen(OrderDialog(self.feed, self.tail.orders_ending), show)
+
+    def action_look_back(self) -> None:
+        """Ask for an earlier moment, and show the shop as it was."""
+        from console.screens.moment import MomentDialog
+        from console.screens.past import PastScreen
+
+        def show(at: datetime | None) -> None:
+            if at is not None:
+                self.app.push_screen(PastScreen(self, at))
+
+        self.app.push_screen(MomentDialog(self.feed, self.now), show)
 
     def ask_logs(self) -> None:
         """Ask for the logs of the chosen service, when they are on the screen."""

@@ -15,7 +15,8 @@ from console.screens.help import SIGNS, help_line
 from console.text import fit, safe
 from tests.screens.fake_journeys import EXPLOIT
 from tests.screens.fake_journeys import journey as an_order
-from tests.screens.fake_operations import VITALS, State, effect, scaled, service, slow, tail_event
+from tests.screens.fake_operations import State, effect, scaled, service, slow, tail_event
+from tests.screens.fake_questions import VITALS
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
