@@ -9,23 +9,44 @@ from console.rows import figures as f
 from console.rows.actions import VERDICTS
 from console.rows.past import moment
 from console.text import fit, safe
-from shop_stack.operations.model import IncidentView
+from shop_stack.operations.model import IncidentView, StuckOrders
 
 LISTED = 10
 
 
-def incident_then(row: Mapping[str, Any], zone: tzinfo) -> IncidentView:
-    """A row of the question `incidents` as the screens know an incident."""
-    resolved = row["resolved_at"]
+def incident_then(row: Mapping[str, Any], zone: tzinfo, currency: str) -> IncidentView:
+    """A row of the question `incidents` as the screens know an incident; orders that were stuck are counted in it."""
+    resolved, opened = row["resolved_at"], moment(row["opened_at"]).astimezone(zone)
+    stuck = _stuck(row, opened)
+    counted = f"{_counted(row, currency)}: " if stuck else ""
     return IncidentView(
         incident_id=str(row["incident_id"]),
         kind=str(row["kind"]),
         service=str(row["service"]),
-        summary=str(row["summary"]),
-        opened_at=moment(row["opened_at"]).astimezone(zone),
+        summary=f"{counted}{row['summary']}",
+        stuck=stuck,
+        opened_at=opened,
         resolved_at=moment(resolved).astimezone(zone) if resolved else None,
         acknowledged_by=row["owner"],
     )
+
+
+def _stuck(row: Mapping[str, Any], since: datetime) -> StuckOrders | None:
+    if not row["orders"] or row["subject"] is not None:
+        return None
+    return StuckOrders(
+        orders=row["orders"],
+        amount_minor=row["amount_minor"] or 0,
+        whole=True,
+        since=since,
+        oldest=[one for one in str(row["oldest"] or "").split(",") if one],
+    )
+
+
+def _counted(row: Mapping[str, Any], currency: str) -> str:
+    plural = "" if row["orders"] == 1 else "s"
+    worth = f" worth {f.money(row['amount_minor'], currency)}" if row["amount_minor"] else ""
+    return f"{f.count(row['orders'])} order{plural}{worth}, {f.count(row['orders_open'])} still"
 
 
 def action_rows_then(rows: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Row]:

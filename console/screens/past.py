@@ -91,7 +91,9 @@ class PastScreen(PanedScreen):
         first = self.past is None
         self.past = answer
         self._services = past.services_then(answer, view.services if view else [])
-        self.incidents = [past_records.incident_then(row, self._zone) for row in reversed(answer.incidents)]
+        self.incidents = [
+            past_records.incident_then(row, self._zone, self._currency) for row in reversed(answer.incidents)
+        ]
         self.paint()
         wanted = past.worst_then(self._services)
         if first and (name := wanted.name if wanted else self._floor.services.selected):

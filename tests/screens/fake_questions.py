@@ -62,9 +62,13 @@ def _replicas(at: datetime) -> list[dict[str, Any]]:
 def _incidents(at: datetime) -> list[dict[str, Any]]:
     opened = {"incident_id": "then-1", "kind": "stopped_aggregate", "service": "payments", "subject": None,
               "summary": f"payments lost its way {EXPLOIT}", "opened_at": iso(at - timedelta(minutes=7)),
-              "acknowledged_at": None, "owner": None, "resolved_at": None, "seconds": 420.0}  # fmt: skip
+              "acknowledged_at": None, "owner": None, "resolved_at": None, "seconds": 420.0,
+              "orders": None, "orders_open": None, "amount_minor": None, "oldest": None}  # fmt: skip
     over = opened | {"incident_id": "then-0", "resolved_at": iso(at - timedelta(minutes=3)), "owner": "anna"}
-    return [over, opened]
+    stuck = opened | {"incident_id": "then-2", "kind": "checkout_stuck", "service": "orders", "orders": 12,
+                      "orders_open": 9, "amount_minor": 52_000, "oldest": "o-1,o-2,o-3", "owner": "anna",
+                      "summary": "orders are stuck and wait for payments"}  # fmt: skip
+    return [over, opened, stuck]
 
 
 def _actions(at: datetime) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ async def test_every_panel_of_the_floor_is_as_of_the_minute_that_was_typed(fake:
         assert set(asked.values()) == {f"{past.at:%Y-%m-%dT%H:%MZ}"}
         screen = shown(app)
         assert {len(line) for line in screen.splitlines()} == {80}
-        for word in (" ago", "n: back to now", "until ", "revenue GBP 12,345", "1 incident 7 min, nobody owns it",
+        for word in (" ago", "n: back to now", "until ", "revenue GBP 12,345", "2 incidents, 1 unowned, oldest 7 min",
                      "! payments: p95 912ms", "WAITS", "12s", "THE HOUR BEFORE", "13 orders waited, worth GBP 1,234",
                      "known of now alone", "shop.orders", "(s scale)"):  # fmt: skip
             assert word in screen, word
@@ -71,13 +71,17 @@ async def test_the_panes_tell_what_stood_then(fake: FakeOperations) -> None:
         await look_back(app, pilot)
         await pilot.press("i")
         await until(
-            pilot, says(app, "[1 incident open then]", "payments lost its way", "nobody owned it", "over after")
+            pilot, says(app, "[2 incidents open then]", "payments lost its way", "nobody owned it", "over after")
         )
         assert "m takes it" not in shown(app)
         await pilot.press("enter")
         await until(pilot, says(app, "incident of payments", "stopped aggregate", "7 min before"))
         assert isinstance(app.screen, Story)
         assert "tries them again" not in shown(app)
+        await pilot.press("escape", "down")
+        await until(pilot, says(app, "12 orders worth GBP 520.00, 9 still: orders are stuck and wait for payments"))
+        await pilot.press("enter")
+        await until(pilot, says(app, "o-1, o-2, o-3 and 9 more", "o and an order's id show its journey"))
         await pilot.press("escape", "a")
         await until(pilot, says(app, "restart payments", "✖ FAILED", "no such replica", "scale payments 3→1"))
         await pilot.press("enter")
@@ -92,7 +96,7 @@ async def test_the_panes_tell_what_stood_then(fake: FakeOperations) -> None:
 async def test_at_160x48_every_pane_is_there_at_once(fake: FakeOperations) -> None:
     async with console(fake.home, (160, 48)) as (app, pilot):
         await look_back(app, pilot)
-        panes = ("events by topic", "actions 2", "replicas of payments", "logs: of now alone", "1 incident open then")
+        panes = ("events by topic", "actions 2", "replicas of payments", "logs: of now alone", "2 incidents open then")
         await until(pilot, says(app, *panes, "scale payments 3→1", "payments lost its way"))
         await pilot.press("up")
         await until(pilot, says(app, "replicas of orders"))
