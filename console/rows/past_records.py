@@ -46,7 +46,8 @@ def _stuck(row: Mapping[str, Any], since: datetime) -> StuckOrders | None:
 def _counted(row: Mapping[str, Any], currency: str) -> str:
     plural = "" if row["orders"] == 1 else "s"
     worth = f" worth {f.money(row['amount_minor'], currency)}" if row["amount_minor"] else ""
-    return f"{f.count(row['orders'])} order{plural}{worth}, {f.count(row['orders_open'])} still"
+    still = "" if row["orders_open"] == row["orders"] else f", {f.count(row['orders_open'])} still"
+    return f"{f.count(row['orders'])} order{plural}{worth}{still}"
 
 
 def action_rows_then(rows: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Row]:

@@ -130,10 +130,12 @@ def _unforeseen(view: "StackView") -> Line:
 
 
 def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
-    room = width - len(hint) - sum(len(span.text) for span in spans[:-1])
-    last = spans[-1]
+    """The hint is also on the line of keys: it goes before the reason does."""
+    last, room = spans[-1], width - sum(len(span.text) for span in spans[:-1])
+    if len(last.text) + len(hint) <= room:
+        return (*spans, Span(hint, "key", "go_worst"))
     text = last.text if len(last.text) <= room else fit(last.text, max(room, 0))
-    return (*spans[:-1], last._replace(text=text), Span(hint, "key", "go_worst"))
+    return (*spans[:-1], last._replace(text=text))
 
 
 _LAST_IMPORTED = re.compile(r"(\d{4}-\d\d-\d\d), the last day imported:")

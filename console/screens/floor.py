@@ -154,6 +154,9 @@ class Floor(FloorView):
     def action_show_pane(self, pane: str) -> None:
         """Bring a pane up and go into it."""
         super().action_show_pane(pane)
+        found = incidents.open_ones(self.incidents) if pane == "parts" else []
+        if found and self.chosen_incident not in found:
+            self.pane_list("parts").select(found[0].incident_id)
         if pane == "logs":
             self.pane_list("logs").set_rows([], placeholder=(words("asking for the logs…", "dim"),))
             self.ask_logs()

@@ -69,7 +69,7 @@ def incident_row(row: Row, when: Moment) -> dict[str, object]:
         "service": clean(row["service"]),
         "kind": clean(row["kind"]).replace("_", " "),
         "what": clean(row["summary"]),
-        "orders": row["orders_open"],
+        "orders": "–" if row["orders_open"] is None else f"{row['orders_open']:,}",
         "owner": clean(row["owner"] or "nobody"),
     }
 

@@ -319,3 +319,25 @@ def test_a_shop_without_a_shopper_says_so() -> None:
 
 def test_a_peak_below_one_is_not_shown_as_none() -> None:
     assert "<1@" in plain(services.table([service("orders", forecast_peak=0.4)], 79)[0].line)
+
+
+def test_the_reason_comes_before_the_hint_where_there_is_no_room_for_both() -> None:
+    state = State()
+    state.change("payments", slow)
+    reading = stack.Reading(state.view(), NOW)
+    wide, narrow = (plain(stack.trouble(reading, NOW, width)) for width in (100, 60))
+    assert wide.endswith("92% used  ! goes there")
+    assert narrow.startswith("! payments degraded: p95 912ms, objective 250ms")
+    assert "goes there" not in narrow
+
+
+def test_an_action_that_made_all_fail_tells_the_errors_first() -> None:
+    state = State()
+    before, after = effect(11.0, 0.2), msgspec.structs.replace(effect(10.0, 0.2), error_rate=1.0)
+    action = msgspec.structs.replace(
+        scaled(state, "orders", {"reason": "x", "replicas": 0}), state="measured", before=before, after=after,
+        verdict="worse", because="x",
+    )  # fmt: skip
+    assert "errors 0%→100%, p95 11ms→10ms" in plain(actions.action_row(action, NOW).line)
+    fine = msgspec.structs.replace(action, after=before)
+    assert "errors" not in plain(actions.action_row(fine, NOW).line)

@@ -98,7 +98,7 @@ def test_an_incident_and_an_action_are_told_as_they_stood_then() -> None:
         {"opened_at": "2026-07-22T10:10:09Z", "service": "orders", "kind": "no_replica", "summary": "x\u202e",
          "owner": None, "orders_open": 12}, when)  # fmt: skip
     assert tuple(incident[name] for name in ("since", "kind", "what", "owner", "orders")) == (
-        "22 Jul 12:10:09", "no replica", "x", "nobody", 12)  # fmt: skip
+        "22 Jul 12:10:09", "no replica", "x", "nobody", "12")  # fmt: skip
     asked = {"requested_at": "2026-07-22T10:10:09Z", "service": "orders", "kind": "scale", "previous": 1,
              "replicas": 2, "verdict": None, "outcome": "under way", "because": None, "error": None,
              "actor": "anna", "reason": "peak"}  # fmt: skip
