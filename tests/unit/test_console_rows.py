@@ -341,3 +341,10 @@ def test_an_action_that_made_all_fail_tells_the_errors_first() -> None:
     assert "errors 0%→100%, p95 11ms→10ms" in plain(actions.action_row(action, NOW).line)
     fine = msgspec.structs.replace(action, after=before)
     assert "errors" not in plain(actions.action_row(fine, NOW).line)
+
+
+def test_a_high_peak_keeps_its_hour_where_the_minutes_have_no_room() -> None:
+    rows = [
+        plain(services.table([service("orders", forecast_peak=peak)], 79)[0].line) for peak in (18.0, 165.0, 13_000.0)
+    ]
+    assert [row.split()[-1] for row in rows] == ["18@20:40", "165@20h", "13k@20h"]
