@@ -302,9 +302,11 @@ QUESTIONS: dict[str, Question] = {
         ),
         Question(
             "incidents",
-            _SPAN,
-            {"seconds": "s"},
-            "Live only. The owner is who acknowledged it last; the seconds of one still open are those until now.",
+            (*_SPAN, Parameter("incident_id", "text", "all; else each order of this incident, which stands for them")),
+            {"seconds": "s", "orders": "orders", "orders_open": "orders", "amount_minor": "minor"},
+            "Live only. The owner is who acknowledged it last; the seconds of one still open are those until now. "
+            "Orders stuck for one cause are one incident, with all that were stuck in it and those that are still; "
+            "`oldest` are the ids of the first three. An order that no such incident stands for is one itself.",
             looks_back=True,
         ),
         Question(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Scope = Literal["list", "floor", "letters", "books", "finding"]
+Scope = Literal["list", "floor", "past", "letters", "books", "finding"]
 NEEDED_ROLE = "operator"
 
 
@@ -42,6 +42,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("again", "r", "b, r", "", "the books: audit them again", scope="books"),
     Action("strict", "s", "b, s", "", "the books of a shop at rest: what is on its way is broken", scope="books"),
     Action("journey", "o", "b, o", "", "a counter-example's order: its journey", scope="finding"),
+    Action("look_back", "w", "w", "look back", "look back: the shop as it was (-2h, 09:30, an ISO time)"),
+    Action("now", "n,q", "w, n", "", "back to now", scope="past"),
+    Action("earlier", "left", "w, ←", "", "a minute earlier", scope="past"),
+    Action("later", "right", "w, →", "", "a minute later", scope="past"),
     Action("filter", "slash", "/", "filter", "filter events or logs: words that must occur, -word that must not"),
     Action("pause", "space,p", "space", "pause", "hold the events still; what comes meanwhile is kept"),
     Action("zoom", "z", "z", "zoom", "give the lower pane the whole screen, or back"),
@@ -65,6 +69,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("quit", "q", "q", "quit", "leave; the stack goes on"),
 )  # fmt: skip
 
+_PAST_TOO = frozenset({"go_worst", "order", "look_back", "zoom", "swap", "back", "look", "help"})
+
 
 def offered(read_only: bool) -> tuple[Action, ...]:
     """The actions of a mode: read-only has no dangerous one."""
@@ -75,6 +81,28 @@ def bindings(scope: Scope, read_only: bool = False) -> list[Binding]:
     """Textual's bindings of one scope and mode."""
     chosen = (action for action in offered(read_only) if action.scope == scope)
     return [Binding(action.keys, _run(action.name), action.help, show=False) for action in chosen]
+
+
+def works_in_the_past(action: Action) -> bool:
+    """Whether one of the floor's does the same for an earlier minute."""
+    return action.name in _PAST_TOO or action.name.startswith("show_pane")
+
+
+def past_bindings() -> list[Binding]:
+    """Those of an earlier minute: its own, the floor's that work there, and for the rest the reason why not."""
+    found = bindings("past")
+    for action in ACTIONS:
+        if action.scope == "floor" and action.name != "quit":
+            does = action.name if works_in_the_past(action) else f"only_now('{action.name}')"
+            found.append(Binding(action.keys, does, action.help, show=False))
+    return found
+
+
+def only_now(action: Action) -> str:
+    """Why an action is not offered while looking back."""
+    if action.dangerous:
+        return f"nothing can be changed in the past: n goes back to now, where {action.shown} works"
+    return f"{action.label or action.help}: known of now alone; n goes back to now, where {action.shown} shows it"
 
 
 def _run(name: str) -> str:

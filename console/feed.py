@@ -21,6 +21,7 @@ from shop_stack.errors import NotRunning, ShopfloorError
 from shop_stack.settings import Endpoints, Home, read_endpoints
 
 if TYPE_CHECKING:
+    from analytics.client import QuestionsClient
     from shop_stack.operations.client import OperationsClient
     from shop_stack.operations.model import ActionView, IncidentView, StackView, TailEvent
 
@@ -145,6 +146,24 @@ class Feed:
 
         threading.Thread(target=answer, name="console_at_length", daemon=True).start()
 
+    def ask_questions(
+        self, work: "Callable[[QuestionsClient], T]", take: "Callable[[T | ShopfloorError], None]"
+    ) -> None:
+        """As `ask`, of analytics: on a thread of its own; times stay as analytics writes them."""
+
+        def answer() -> None:
+            asked: Any
+            try:
+                with self._questions() as client:
+                    asked = work(client)
+            except ShopfloorError as error:
+                asked = error
+            except Exception as error:  # noqa: BLE001 - the feed's boundary: the screen that asked says it
+                asked = ShopfloorError(_words(error))
+            self._post(Answered(take, asked))
+
+        threading.Thread(target=answer, name="console_questions", daemon=True).start()
+
     def _post(self, message: Message) -> None:
         if not self._leave.is_set():
             self._post_to(message)
@@ -221,11 +240,14 @@ class Feed:
             self._leave.wait(wait)
 
     def _ask_vitals(self) -> list[Mapping[str, Any]]:
+        with self._questions() as client:
+            return list(client.ask("vital_signs").rows)
+
+    def _questions(self) -> "QuestionsClient":
         from analytics.client import QuestionsClient
 
         endpoints, token = self._address()
-        with QuestionsClient(endpoints.analytics, token) as client:
-            return list(client.ask("vital_signs").rows)
+        return QuestionsClient(endpoints.analytics, token)
 
     def _answer(self) -> None:
         client: OperationsClient | None = None

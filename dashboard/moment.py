@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
+from analytics.moments import Refused, read, spelled, told
 from dashboard.reads import Row
-
-_MINUTE = timedelta(minutes=1)
-_LONGEST_QUOTED = 40
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,11 @@ class Moment:
     @property
     def asked(self) -> dict[str, Any]:
         """What a question that looks back is asked with."""
-        return {} if self.at is None else {"at": in_address(self.at)}
+        return {} if self.at is None else {"at": spelled(self.at)}
 
     def before(self, now: datetime, **ago: float) -> str:
         """The whole minute so long before it, as a question's `since`."""
-        return in_address((self.at or now) - timedelta(**ago))
+        return spelled((self.at or now) - timedelta(**ago))
 
     def every(self, seconds: int) -> int | None:
         """How often a panel is read again: what was before an earlier moment is read once."""
@@ -42,53 +40,17 @@ class Moment:
 
     def in_words(self) -> str:
         """`Sat 28 Nov 2026, 01:20 GMT`, in the business time zone."""
-        return "now" if self.at is None else f"{self.at.astimezone(self.zone):%a %d %b %Y, %H:%M %Z}"
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What the address asks for cannot be shown; `why` says so in words, not yet escaped."""
-
-    why: str
+        return "now" if self.at is None else told(self.at, self.zone)
 
 
 def chosen(text: str | None, ranges: Sequence[Row], now: datetime, zone: tzinfo) -> Moment | Refused:
-    """The moment that an address asks for: an ISO 8601 time, in the business time zone when it names none.
+    """The moment that an address asks for, as `analytics.moments.read` reads it; now without one.
 
-    Seconds are cut off. `ranges` are the rows of `data_range`: a minute before all of them is refused, as one to come.
+    A blank before an ISO time's offset was a plus sign, which addresses write otherwise. What is refused is not yet
+    escaped.
     """
     if not text:
         return Moment(None, zone)
-    quoted = text if len(text) <= _LONGEST_QUOTED else text[:_LONGEST_QUOTED] + "…"
-    try:
-        asked = datetime.fromisoformat(text.replace(" ", "+"))
-        at = (asked if asked.tzinfo else asked.replace(tzinfo=zone)).astimezone(UTC).replace(second=0, microsecond=0)
-    except (ValueError, OverflowError):
-        return Refused(f"“{quoted}” is not a time such as {in_address(now - timedelta(hours=1))}")
-    if at > now:
-        return Refused(f"{Moment(at, zone).in_words()} is yet to come")
-    first = earliest(ranges)
-    if first is not None and at < first:
-        return Refused(
-            f"nothing is known of {Moment(at, zone).in_words()}: the data begin {Moment(first, zone).in_words()}"
-        )
-    return Moment(at, zone)
-
-
-def earliest(ranges: Sequence[Row]) -> datetime | None:
-    """The first minute as of which there is anything, from the rows of `data_range`; None for none."""
-    firsts = [datetime.fromisoformat(str(row["first"])) for row in ranges if row["first"]]
-    return min(firsts) + _MINUTE if firsts else None
-
-
-def in_address(at: datetime) -> str:
-    """A time as it stands in the address and in questions: `2026-11-28T01:20Z`."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def ago(at: datetime, now: datetime) -> str:
-    """How long before now: `25 min`, `3 h`, `9 days`."""
-    minutes = max(0.0, (now - at).total_seconds() / 60)
-    if minutes < 120:
-        return f"{minutes:.0f} min"
-    return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
+    head, plus, offset = text.rpartition(" ")
+    at = read(f"{head}+{offset}" if plus and "T" in head else text, ranges, now, zone)
+    return at if isinstance(at, Refused) else Moment(at, zone)

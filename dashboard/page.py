@@ -49,6 +49,7 @@ def _services() -> None:
         services_then.show_actions(when)
         return
     services.show_health()
+    services.show_incidents()
     services.show_actions()
 
 

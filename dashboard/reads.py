@@ -11,7 +11,7 @@ from analytics.client import QuestionsClient
 from shop_stack.access import read_token
 from shop_stack.errors import ShopfloorError
 from shop_stack.operations.client import OperationsClient
-from shop_stack.operations.model import ActionView, Expectation, StackView
+from shop_stack.operations.model import ActionView, Expectation, IncidentView, StackView
 from shop_stack.settings import Endpoints, Settings, from_environment, read_endpoints
 from shop_stack.stack import Stack, read_stack
 
@@ -94,6 +94,17 @@ def actions() -> list[ActionView]:
         return _operations(endpoints().operations).actions(10)
     except (ShopfloorError, httpx.HTTPError):
         return []
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def open_incidents() -> list[IncidentView]:
+    """Those that are not over, nobody's first; none when operations does not answer (live_stack says that)."""
+    try:
+        found = _operations(endpoints().operations).incidents()
+    except (ShopfloorError, httpx.HTTPError):
+        return []
+    still = [one for one in found if one.resolved_at is None]
+    return sorted(still, key=lambda one: (one.acknowledged_by is not None, one.opened_at))
 
 
 def expectation(service: str, replicas: int) -> Expectation | str:

@@ -1,28 +1,20 @@
-"""Metrics to an OpenTelemetry collector: the Prometheus page as it is, sent as OTLP over HTTP in JSON.
-
-https://opentelemetry.io/docs/specs/otlp/#otlphttp
-"""
+"""Metrics to an OpenTelemetry collector: what the Prometheus page says."""
 
 import contextlib
-import http.client
 import logging
-import os
 import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from shop_stack.errors import SettingError, ShopfloorError
+from shop_stack.collector import TIMEOUT_S, Collector, attributes, endpoint, resource
+from shop_stack.errors import ShopfloorError
 
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""The variable that names a collector (`http://HOST:4318`); without it nothing is sent."""
 EVERY_S = 10.0
-_TIMEOUT_S = 3.0
 _SAMPLE = re.compile(r'(\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)')
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r'\\([\\"n])')
@@ -42,15 +34,12 @@ class MetricsExporter:
     """Sends `page()`, a Prometheus page, every 10 s from a thread of its own, and once more at the end.
 
     What the collector does not take is not sent again: each page holds all there is to say. `service` and `replica`
-    name the process. Raises SettingError when the endpoint is no URL.
+    name the process. Raises SettingError when the address is no URL.
     """
 
-    def __init__(self, endpoint: str, service: str, replica: str, page: Callable[[], str]) -> None:
-        url = urlsplit(endpoint)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise SettingError(f"{ENDPOINT} is not http://HOST:PORT; set it so, or not at all")
-        self._url: SplitResult = url
-        self._resource = {"service.name": service, "service.namespace": "shopfloor", "service.instance.id": replica}
+    def __init__(self, address: str, service: str, replica: str, page: Callable[[], str]) -> None:
+        self._collector = Collector(address)
+        self._resource = resource(service, replica)
         self._page = page
         self._began_ns = time.time_ns()
         self._stopping = threading.Event()
@@ -64,7 +53,7 @@ class MetricsExporter:
     def stop(self) -> None:
         """Send a last time and end."""
         self._stopping.set()
-        self._thread.join(2 * _TIMEOUT_S)
+        self._thread.join(2 * TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY_S):
@@ -74,35 +63,23 @@ class MetricsExporter:
     def _send(self) -> None:
         try:
             body = encoded(self._page(), self._resource, self._began_ns, time.time_ns())
-            taken = self._post(body)
+            taken = self._collector.post("metrics", body)
         except (ShopfloorError, sqlite3.Error, RuntimeError):  # the page asks stores, which may be away for now
             log.warning("the metrics could not be read", exc_info=True)
             return
         if self._taken and not taken:
-            log.warning("the metrics are not taken by %s", self._url.hostname)
+            log.warning("the metrics are not taken by %s", self._collector.host)
         self._taken = taken
-
-    def _post(self, body: bytes) -> bool:
-        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=_TIMEOUT_S)
-        try:
-            path = f"{self._url.path.rstrip('/')}/v1/metrics"
-            connection.request("POST", path, body, {"content-type": "application/json"})
-            return connection.getresponse().status < 300
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
 
 @contextlib.contextmanager
 def exporting_metrics(service: str, replica: str, page: Callable[[], str]) -> Iterator[None]:
     """Within it the page goes to the collector that the environment names, if it names one. Raises SettingError."""
-    endpoint = os.environ.get(ENDPOINT, "").strip()
-    if not endpoint:
+    address = endpoint()
+    if address is None:
         yield
         return
-    exporter = MetricsExporter(endpoint, service, replica, page)
+    exporter = MetricsExporter(address, service, replica, page)
     exporter.start()
     try:
         yield
@@ -110,12 +87,12 @@ def exporting_metrics(service: str, replica: str, page: Callable[[], str]) -> It
         exporter.stop()
 
 
-def encoded(page: str, resource: Mapping[str, str], began_ns: int, now_ns: int) -> bytes:
+def encoded(page: str, sender: Mapping[str, object], began_ns: int, now_ns: int) -> bytes:
     """An ExportMetricsServiceRequest in JSON of one Prometheus page; counters are cumulative since `began_ns`."""
     times = {"startTimeUnixNano": str(began_ns), "timeUnixNano": str(now_ns)}
     metrics = [_metric(name, kind, words, lines, times) for name, kind, words, lines in _families(page)]
     scope = {"scope": {"name": "shopfloor"}, "metrics": [one for one in metrics if one is not None]}
-    told = {"resource": {"attributes": _attributes(resource.items())}, "scopeMetrics": [scope]}
+    told = {"resource": sender, "scopeMetrics": [scope]}
     return msgspec.json.encode({"resourceMetrics": [told]})
 
 
@@ -137,7 +114,7 @@ def _metric(
     if kind == "histogram":
         points = [_distribution(labels, one, times) for labels, one in _histograms(samples).items()]
         return told | {"histogram": {"dataPoints": points, "aggregationTemporality": _CUMULATIVE}}
-    numbers = [{"attributes": _attributes(labels), "asDouble": value, **times} for _, labels, value in samples]
+    numbers = [{"attributes": attributes(dict(labels)), "asDouble": value, **times} for _, labels, value in samples]
     if kind == "counter":
         return told | {"sum": {"dataPoints": numbers, "aggregationTemporality": _CUMULATIVE, "isMonotonic": True}}
     return told | {"gauge": {"dataPoints": numbers}}
@@ -170,11 +147,7 @@ def _distribution(labels: Labels, one: _Histogram, times: Mapping[str, str]) -> 
     counts = [count for _, count in one.reached]
     within = [count - before for before, count in zip([0, *counts], counts, strict=False)]
     return {
-        "attributes": _attributes(labels), "count": str(counts[-1]), "sum": one.sum_s,
+        "attributes": attributes(dict(labels)), "count": str(counts[-1]), "sum": one.sum_s,
         "bucketCounts": [str(count) for count in within],
         "explicitBounds": [bound for bound, _ in one.reached[:-1]], **times,
     }  # fmt: skip
-
-
-def _attributes(labels: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in labels]

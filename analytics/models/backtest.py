@@ -10,6 +10,7 @@ from analytics.models.forecast import Forecast, Forecaster, Values
 from analytics.models.seasonal_naive import naive_error
 
 ORIGINS = 6
+_PLAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,22 @@ def _try(forecaster: Forecaster, history: Values, steps: int, ends: Sequence[int
 
 
 def _banded(mean: Values, width: Values, trial: _Trial, name: str, mase: float) -> Forecast:
+    """Bands by the held-out scores, no wider than the largest held-out error or twice the model's own width.
+
+    After a surprise both the scores and the width are large for the same reason, and their product is no error that
+    ever came.
+    """
     scores = (np.abs(trial.errors) / trial.widths).ravel()
     narrow = factor(scores, 0.80)
     wide = max(factor(scores, 0.95), narrow)
+    most = np.maximum(np.max(np.abs(trial.errors)), _PLAIN * width)
+    half80, half95 = np.minimum(narrow * width, most), np.minimum(wide * width, most)
     return Forecast(
         mean=np.maximum(mean, 0.0),
-        low80=np.maximum(mean - narrow * width, 0.0),
-        high80=np.maximum(mean + narrow * width, 0.0),
-        low95=np.maximum(mean - wide * width, 0.0),
-        high95=np.maximum(mean + wide * width, 0.0),
+        low80=np.maximum(mean - half80, 0.0),
+        high80=np.maximum(mean + half80, 0.0),
+        low95=np.maximum(mean - half95, 0.0),
+        high95=np.maximum(mean + half95, 0.0),
         model=name,
         backtest_mase=mase,
     )

@@ -14,8 +14,8 @@ _FITTED_DAYS = 4
 def next_requests(history: Values, steps: int = 60, per_day: int = PER_DAY_MINUTES) -> Forecast | NotEnoughHistory:
     """The next `steps` values of a gapless series with `per_day` values a day, oldest first.
 
-    AutoReg on the latest values, on the same time a day ago and, from 15 days on, a week ago; conformal bands;
-    SeasonalNaive when AutoReg loses on the last day.
+    AutoReg (see autoregression) on the latest values, on the same time a day ago and, from 15 days on, a week ago;
+    conformal bands; SeasonalNaive when AutoReg loses on the last day.
     """
     needed = max(per_day // 3, 8 * steps)
     if len(history) < needed:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from shop_stack.events import Effect
     from shop_stack.operations.model import ActionView
 
-_VERDICTS: dict[str, tuple[str, Tone]] = {
+_ERRORS_CHANGED = 0.01
+VERDICTS: dict[str, tuple[str, Tone]] = {
     "helped": ("✔ HELPED", "ok"),
     "no_change": ("= NO CHANGE", "warn"),
     "worse": ("✖ WORSE", "bad"),
@@ -29,7 +30,7 @@ def what(action: "ActionView") -> str:
 
 def verdict(action: "ActionView") -> tuple[str, Tone]:
     """The verdict as a mark and a word."""
-    return _VERDICTS.get(action.verdict or "", (f"? {safe(action.verdict or 'NO VERDICT').upper()}", "dim"))
+    return VERDICTS.get(action.verdict or "", (f"? {safe(action.verdict or 'NO VERDICT').upper()}", "dim"))
 
 
 def unfinished(action: "ActionView") -> bool:
@@ -72,10 +73,18 @@ def _story(action: "ActionView") -> str:
     if action.error:
         return safe(action.error)
     if action.before is not None and action.after is not None:
-        return f"p95 {f.milliseconds(action.before.p95_ms)}→{f.milliseconds(action.after.p95_ms)}"
+        return _change(action.before, action.after)
     if action.expected is not None and action.kind == "scale":
         return f"promised p95 {f.milliseconds(action.expected.p95_then_ms)}"
     return safe(action.reason)
+
+
+def _change(before: "Effect", after: "Effect") -> str:
+    """Errors first where their share changed by a hundredth or more: a service that refuses all answers fast."""
+    p95 = f"p95 {f.milliseconds(before.p95_ms)}→{f.milliseconds(after.p95_ms)}"
+    if abs(after.error_rate - before.error_rate) < _ERRORS_CHANGED:
+        return p95
+    return f"errors {f.share(before.error_rate)}→{f.share(after.error_rate)}, {p95}"
 
 
 def explain(action: "ActionView", now: datetime) -> tuple[Line, Line]:

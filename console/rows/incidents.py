@@ -36,10 +36,10 @@ def short(incidents: "Sequence[IncidentView]", now: datetime) -> Span | None:
     return Span(text, "bad" if unowned else "warn", "show_pane('parts')")
 
 
-def rows(incidents: "Sequence[IncidentView]", now: datetime) -> list[Row]:
-    """Every open incident with its age and owner; nothing when none is open."""
+def rows(incidents: "Sequence[IncidentView]", now: datetime, keys: str = "m: it is mine, ") -> list[Row]:
+    """Every open incident with its age and owner; nothing when none is open. `keys` are named beside Enter."""
     found = open_ones(incidents)
-    title = f"  {'SINCE':<8} {'AGE':<7} {'OWNER':<10} INCIDENT (m: it is mine, Enter: all of it)"
+    title = f"  {'SINCE':<8} {'AGE':<7} {'OWNER':<10} INCIDENT ({keys}Enter: all of it)"
     return [Row("head:incidents", (Span(title, "head"),)), *(_row(one, now) for one in found)] if found else []
 
 
@@ -71,8 +71,8 @@ def _past(incident: "IncidentView") -> Row:
     return Row(incident.incident_id, (Span(text, "dim"),))
 
 
-def explain(incident: "IncidentView", now: datetime, actor: str) -> tuple[Line, Line]:
-    """Two lines on one incident: since when and whose, and what it is."""
+def explain(incident: "IncidentView", now: datetime, actor: str | None) -> tuple[Line, Line]:
+    """Two lines on one incident: since when and whose, and what it is. No actor: `now` is past, nothing can be done."""
     if incident.resolved_at is not None:
         first: Line = (
             Span(f"{safe(incident.service)}: over since {f.zoned(incident.resolved_at)}", "ok"),
@@ -84,7 +84,9 @@ def explain(incident: "IncidentView", now: datetime, actor: str) -> tuple[Line, 
             Span(f" ({_age(incident.opened_at, now)}), "),
             Span(_owned(incident, actor), "bad" if incident.acknowledged_by is None else "ok"),
         )
-    leads = (Span("x: its dead letters. ", "key", "dead_letters"),) if has_letters(incident) else ()
+    leads = (
+        (Span("x: its dead letters. ", "key", "dead_letters"),) if has_letters(incident) and actor is not None else ()
+    )
     return first, (*leads, Span(safe(incident.summary)))
 
 
@@ -93,9 +95,10 @@ def has_letters(incident: "IncidentView") -> bool:
     return incident.kind == STOPPED and incident.resolved_at is None
 
 
-def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
-    """The whole of one incident, a fact a line."""
-    opened = f"{incident.opened_at:%d %b} {f.zoned(incident.opened_at)}, {_age(incident.opened_at, now)} ago"
+def story(incident: "IncidentView", now: datetime, actor: str | None) -> list[Line]:
+    """The whole of one incident, a fact a line. No actor: `now` is past, nothing can be done."""
+    before = f"{_age(incident.opened_at, now)} {'before' if actor is None else 'ago'}"
+    opened = f"{incident.opened_at:%d %b} {f.zoned(incident.opened_at)}, {before}"
     lines: list[Line] = [
         (Span(fit("what", 10), "dim"), Span(safe(incident.summary), "strong")),
         (Span(fit("service", 10), "dim"), Span(safe(incident.service))),
@@ -105,7 +108,7 @@ def story(incident: "IncidentView", now: datetime, actor: str) -> list[Line]:
     ]
     if incident.stuck:
         lines += _stuck(incident.stuck)
-    if has_letters(incident):
+    if has_letters(incident) and actor is not None:
         look = Span("x shows its dead letters; r there tries them again", "key", "dead_letters")
         lines.append((Span(fit("next", 10), "dim"), look))
     if incident.resolved_at is not None:
@@ -123,9 +126,9 @@ def _stuck(stuck: "StuckOrders") -> list[Line]:
     ]
 
 
-def _owned(incident: "IncidentView", actor: str) -> str:
+def _owned(incident: "IncidentView", actor: str | None) -> str:
     if incident.acknowledged_by is None:
-        return "nobody owned it" if incident.resolved_at else "nobody owns it: m takes it"
+        return "nobody owned it" if incident.resolved_at or actor is None else "nobody owns it: m takes it"
     return f"{_owner(incident)} owns it" + (" (you)" if incident.acknowledged_by == actor else "")
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 _NAME = 33
 
 
-def title(journey: "Journey", currency: str) -> Line:
-    """The order, its state, its total and how long it has taken."""
+def title(journey: "Journey", currency: str, at: datetime | None = None) -> Line:
+    """The order, its state, its total and how long it has taken; first the time as of which, when that is not now."""
+    as_of: Line = (Span(f"AS OF {at:%a %d %b, %H:%M %Z}: "),) if at else ()
     total = f.money(journey.total_minor, currency) if journey.total_minor is not None else "no total"
     took = f.milliseconds(max((step.after_ms for step in journey.steps), default=0.0))
     placed = f", placed {f.zoned(journey.placed_at)}" if journey.placed_at else ""
     return (
+        *as_of,
         Span(f"order {safe(journey.order_id)} ", "strong"),
         Span(f"{safe(journey.state)} ", "bad" if journey.state in ("rejected", "cancelled") else "ok"),
         Span(f"{total} in {took}, {len(journey.steps)} events{placed}", "dim"),

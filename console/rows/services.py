@@ -195,13 +195,16 @@ def _spark(view: "ServiceView", width: int) -> Span:
     return Span(f.sparkline(view.recent_rates, width), "spark")
 
 
-def _peak(view: "ServiceView", _: int) -> Span:
+def _peak(view: "ServiceView", width: int) -> Span:
+    """`18@20:40`, or `165@20h` where the minutes have no room."""
     if view.forecast_peak is None:
         return Span(f.NOTHING, "dim")
-    at = f"@{f.hour(view.forecast_peak_at)}" if view.forecast_peak_at else ""
     over = view.forecast_peak > view.replica_capacity * max(view.desired, 1)
     number = "<1" if 0.05 <= view.forecast_peak < 1 else f.count(view.forecast_peak)
-    return Span(f"{number}{at}", "warn" if over else "plain")
+    text = f"{number}@{f.hour(view.forecast_peak_at)}" if view.forecast_peak_at else number
+    if len(text) > width and view.forecast_peak_at:
+        text = f"{number}@{view.forecast_peak_at:%H}h"
+    return Span(text, "warn" if over else "plain")
 
 
 def _latency(percentile: str) -> "Callable[[ServiceView, int], Span]":

@@ -130,10 +130,12 @@ def _unforeseen(view: "StackView") -> Line:
 
 
 def _with_hint(spans: list[Span], hint: str, width: int) -> Line:
-    room = width - len(hint) - sum(len(span.text) for span in spans[:-1])
-    last = spans[-1]
+    """The hint is also on the line of keys: it goes before the reason does."""
+    last, room = spans[-1], width - sum(len(span.text) for span in spans[:-1])
+    if len(last.text) + len(hint) <= room:
+        return (*spans, Span(hint, "key", "go_worst"))
     text = last.text if len(last.text) <= room else fit(last.text, max(room, 0))
-    return (*spans[:-1], last._replace(text=text), Span(hint, "key", "go_worst"))
+    return (*spans[:-1], last._replace(text=text))
 
 
 _LAST_IMPORTED = re.compile(r"(\d{4}-\d\d-\d\d), the last day imported:")
@@ -143,22 +145,24 @@ _SIGNS = (("revenue", "revenue"), ("orders", "orders"), ("conversion", "conv"), 
 
 @dataclass(frozen=True)
 class Vitals:
-    """The vital signs as analytics answered them, and the last failure since."""
+    """The vital signs as analytics answered them, and the last failure since; `day` names one that is not today."""
 
     rows: Sequence[Mapping[str, Any]] | None = None
     read_at: datetime | None = None
     trouble: str = ""
+    day: str = ""
 
 
 def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
     """The shop today, each figure with its change against the same time of the same weekday last week."""
     if signs.rows is None:
-        said = f"shop today: {safe(signs.trouble)}" if signs.trouble else "shop today: asking analytics…"
+        which = f"shop {signs.day or 'today'}"
+        said = f"{which}: {safe(signs.trouble)}" if signs.trouble else f"{which}: asking analytics…"
         return (Span(fit(said, width).rstrip(), "bad" if signs.trouble else "dim"),)
     if not signs.rows and not signs.trouble:
-        return (Span("shop today: no session and no order yet", "dim"),)
+        return (Span(f"shop {signs.day or 'today'}: no session and no order yet", "dim"),)
     by_metric = {str(row.get("metric")): row for row in signs.rows}
-    line: list[Span] = [Span(f"{_day(signs.rows)} ", "dim")]
+    line: list[Span] = [Span(f"{_day(signs)} ", "dim")]
     if signs.trouble and signs.read_at:
         line = [Span(f"OLD {f.span((now - signs.read_at).total_seconds())} ", "bad")]
     for metric, title in _SIGNS:
@@ -171,10 +175,10 @@ def vitals(signs: Vitals, currency: str, now: datetime, width: int) -> Line:
     return (*line[:-1], line[-1]._replace(text=line[-1].text.rstrip()))
 
 
-def _day(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Which day is shown: today, or of imported orders alone the last of theirs."""
-    found = _LAST_IMPORTED.match(str(rows[0].get("origin_note") or "")) if rows else None
-    return f"imported {found[1]}" if found else "today"
+def _day(signs: Vitals) -> str:
+    """Which day is shown: today or another one, or of imported orders alone the last of theirs."""
+    found = _LAST_IMPORTED.match(str(signs.rows[0].get("origin_note") or "")) if signs.rows else None
+    return f"imported {found[1]}" if found else signs.day or "today"
 
 
 def _has_change(row: Mapping[str, Any]) -> bool:

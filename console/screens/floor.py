@@ -1,6 +1,7 @@
 """What the keys of the one screen do: move, look closer, filter, scale, restart."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.widgets import Input
@@ -8,7 +9,6 @@ from textual.widgets import Input
 from console import actions
 from console.rows import Row, Span, incidents, services, words
 from console.rows.events import has_words
-from console.screens.frame import Pane
 from console.screens.view import FloorView
 from console.text import safe
 from console.widgets.line_list import LineList
@@ -107,6 +107,17 @@ class Floor(FloorView):
 
         self.app.push_screen(OrderDialog(self.feed, self.tail.orders_ending), show)
 
+    def action_look_back(self) -> None:
+        """Ask for an earlier moment, and show the shop as it was."""
+        from console.screens.moment import MomentDialog
+        from console.screens.past import PastScreen
+
+        def show(at: datetime | None) -> None:
+            if at is not None:
+                self.app.push_screen(PastScreen(self, at))
+
+        self.app.push_screen(MomentDialog(self.feed, self.now), show)
+
     def ask_logs(self) -> None:
         """Ask for the logs of the chosen service, when they are on the screen."""
         name = self.services.selected
@@ -142,28 +153,13 @@ class Floor(FloorView):
 
     def action_show_pane(self, pane: str) -> None:
         """Bring a pane up and go into it."""
-        self.pane = cast(Pane, pane)
-        self.lay_out()
-        self.pane_list(pane).focus()
+        super().action_show_pane(pane)
+        found = incidents.open_ones(self.incidents) if pane == "parts" else []
+        if found and self.chosen_incident not in found:
+            self.pane_list("parts").select(found[0].incident_id)
         if pane == "logs":
             self.pane_list("logs").set_rows([], placeholder=(words("asking for the logs…", "dim"),))
             self.ask_logs()
-
-    def action_zoom(self) -> None:
-        """The lower pane alone, or everything again."""
-        focused = self.focused
-        if not self.zoomed and isinstance(focused, LineList) and focused is not self.services and focused.id:
-            self.pane = cast(Pane, focused.id)
-        self.zoomed = not self.zoomed
-        self.lay_out()
-        self.pane_list(self.pane).focus()
-
-    def action_swap(self) -> None:
-        """Between the services and the lower pane."""
-        if self.focused is self.services or self.zoomed:
-            self.pane_list(self.pane).focus()
-        else:
-            self.services.focus()
 
     def action_back(self) -> None:
         """Out of the filter's line, out of the zoom, out of the filter, to the services; one a press."""
@@ -295,12 +291,6 @@ class Floor(FloorView):
             self.pane_list("actions").action_first()
             self.services.focus()
             self.feed.hurry()
-
-    def action_look(self) -> None:
-        """The next theme."""
-        themes = ("shopfloor-dark", "shopfloor-light", "ansi-dark", "ansi-light")
-        at = themes.index(self.app.theme) if self.app.theme in themes else -1
-        self.app.theme = themes[(at + 1) % len(themes)]
 
     def action_help(self) -> None:
         """Every key."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from console.actions import Action, why_not
+from console.actions import ACTIONS, Action, why_not, works_in_the_past
 from console.rows import Line, Span
 from console.rows.actions import unfinished
 
@@ -73,3 +73,21 @@ def _key(action: Action, refused: bool) -> Line:
     if refused:
         return (Span(f"({action.shown} {action.label}) ", "off", press),)
     return Span(action.shown, "key", press), Span(f" {action.label} ", "dim", press)
+
+
+def past_key_line(width: int, read_only: bool) -> Line:
+    """The keys of an earlier minute: the way back first, then those that change the stack, greyed, then the rest."""
+    spans: list[Span] = [Span("n", "key", "now"), Span(" now ", "dim", "now")]
+    spans += [Span("w", "key", "look_back"), Span(" moment ", "dim", "look_back")]
+    spans += [Span("←", "key", "earlier"), Span(" ", "dim"), Span("→", "key", "later"), Span(" minute ", "dim")]
+    floor = [action for action in ACTIONS if action.scope == "floor" and action.label and action.name != "quit"]
+    ends = [span for action in floor if action.name == "help" for span in _key(action, False)]
+    refused = [action for action in floor if action.dangerous and not read_only]
+    works = [action for action in floor if works_in_the_past(action) and action.name not in ("help", "look_back")]
+    for action in (*refused, *works):
+        pair = _key(action, action.dangerous)
+        if action.dangerous:
+            pair = tuple(span._replace(press=f"only_now('{action.name}')") for span in pair)
+        if sum(len(span.text) for span in (*spans, *pair, *ends)) <= width:
+            spans.extend(pair)
+    return (*spans, *ends)

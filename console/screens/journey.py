@@ -1,5 +1,6 @@
 """An order's journey: a waterfall of its events, and the data of the chosen one."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class JourneyScreen(Screen[None]):
-    """Opened from an event (and says so when that belongs to no order), or with a journey that was found."""
+    """Opened from an event (and says so when that belongs to no order), or with a journey that was found.
+
+    `at`: as of an earlier time, which its title names.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False),
@@ -26,9 +30,16 @@ class JourneyScreen(Screen[None]):
     ]
 
     def __init__(
-        self, currency: str, feed: Feed, *, event: "TailEvent | None" = None, found: "Journey | None" = None
+        self,
+        currency: str,
+        feed: Feed,
+        *,
+        event: "TailEvent | None" = None,
+        found: "Journey | None" = None,
+        at: datetime | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(classes="-back" if at else None)
+        self._at = at
         self._event = event
         self._currency = currency
         self._feed = feed
@@ -67,7 +78,7 @@ class JourneyScreen(Screen[None]):
             return
         if self._journey is None:
             self._say(f"reading the journey of {safe(order)}…", "dim")
-        self._feed.ask(lambda client: client.journey(order), self._take)
+        self._feed.ask(lambda client: client.journey(order, self._at), self._take)
 
     def _say(self, text: str, tone: str) -> None:
         self.query_one("#journey-title", Lines).show(words(text, tone))  # type: ignore[arg-type]
@@ -95,7 +106,7 @@ class JourneyScreen(Screen[None]):
         if self._journey is None:
             return
         width = self.size.width - 1
-        self.query_one("#journey-title", Lines).show(journey.title(self._journey, self._currency))
+        self.query_one("#journey-title", Lines).show(journey.title(self._journey, self._currency, self._at))
         self.query_one("#steps", LineList).set_rows(
             journey.waterfall(self._journey, width),
             heading=journey.heading(width),

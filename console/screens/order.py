@@ -1,6 +1,7 @@
 """Asks for an order's id and finds its journey; an unknown id is said where it was typed."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -21,13 +22,14 @@ _LONGEST = 100
 
 
 class OrderDialog(ModalScreen["Journey | None"]):
-    """Answers the journey, or nothing. `ending` gives the ids seen that end with what was typed."""
+    """Answers the journey, as of `at` if given, or nothing. `ending`: the ids seen that end with what was typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back", show=False)]
 
-    def __init__(self, feed: Feed, ending: "Callable[[str], set[str]]") -> None:
+    def __init__(self, feed: Feed, ending: "Callable[[str], set[str]]", at: datetime | None = None) -> None:
         super().__init__()
         self._feed = feed
+        self._at = at
         self._ending = ending
         self._asked = ""
 
@@ -69,7 +71,7 @@ class OrderDialog(ModalScreen["Journey | None"]):
             return
         self._asked = order = next(iter(seen), typed)
         self._say(f"looking for {order}…", "dim")
-        self._feed.ask(lambda client: client.journey(order), self._take)
+        self._feed.ask(lambda client: client.journey(order, self._at), self._take)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """What the floor's filter would hear is not for it."""

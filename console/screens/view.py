@@ -2,82 +2,43 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, cast
-
-from textual.app import ComposeResult
-from textual.containers import Container
-from textual.screen import ModalScreen, Screen
+from typing import TYPE_CHECKING
 
 from console import actions, feed
 from console.rows import Line, Tone, folded, incidents, services, stack, words
 from console.rows import actions as action_rows
 from console.rows.events import explain as explain_event
 from console.rows.replicas import replica_rows
-from console.screens.frame import PANES, Pane, key_line, pane_title, tab_line
-from console.text import content, safe
+from console.screens.frame import PANES, key_line, pane_title, tab_line
+from console.screens.paned import PanedScreen
+from console.text import safe
 from console.widgets.event_tail import EventTail
 from console.widgets.line_list import LineList
-from console.widgets.lines import Lines
 
 if TYPE_CHECKING:
     from shop_stack.operations.model import ActionView, IncidentView, ServiceView
 
-WIDE = (120, 32)
-LINES = ("header", "vitals", "trouble", "why", "tabs", "notice", "keys")
-NOTICE_TICKS = 20
 
-
-class FloorView(Screen[None]):
+class FloorView(PanedScreen):
     """Shows what the feed posts. Keeps the last of each, so that it can be painted anew at any time."""
 
     READ_ONLY = False
 
     def __init__(self, make_feed: Callable[["FloorView"], feed.Feed]) -> None:
-        super().__init__()
-        self.feed = make_feed(self)
-        self.services = LineList(id="services", heading=True)
         self.tail = EventTail(id="events")
-        self._panes: dict[Pane, LineList] = {"events": self.tail}
-        self._panes |= {name: LineList(id=name, follow=name == "logs") for name in PANES if name != "events"}
-        self._lines = {name: Lines(id=name) for name in LINES}
-        self._left, self._right = Container(id="left"), Container(id="right")
+        super().__init__(self.tail)
+        self.feed = make_feed(self)
         self.reading = stack.Reading()
         self.signs = stack.Vitals()
         self.actions: list[ActionView] = []
         self.incidents: list[IncidentView] = []
         self.actions_known = False
         self.logs_wanted = ""
-        self.pane: Pane = "events"
-        self.zoomed = False
-        self.ticks = 0
         self._zone: tzinfo = UTC
-        self.notices: list[tuple[str, Tone]] = []
-        self._notice_ends = 0
-
-    def compose(self) -> ComposeResult:
-        """The lines from top to bottom."""
-        yield from (self._lines[name] for name in ("header", "vitals", "trouble"))
-        yield self.services
-        yield self._lines["why"]
-        yield self._lines["tabs"]
-        with Container(id="panes"):
-            with self._left:
-                yield self.tail
-                yield self._panes["parts"]
-            with self._right:
-                yield self._panes["actions"]
-                yield self._panes["replicas"]
-                yield self._panes["logs"]
-        yield self._lines["notice"]
-        yield self._lines["keys"]
 
     def on_mount(self) -> None:
-        """Show that it begins; ask only after the first frame is drawn."""
-        self.line("notice").display = False
-        self.services.focus()
-        self.lay_out()
+        """Ask only after the first frame is drawn."""
         self.call_after_refresh(self.feed.start)
-        self.set_interval(0.5, self.tick)
 
     def on_unmount(self) -> None:
         """Let the feed's threads go."""
@@ -89,11 +50,6 @@ class FloorView(Screen[None]):
         name = self.services.selected
         view = self.reading.view
         return next((s for s in view.services if s.name == name), None) if view else None
-
-    @property
-    def wide(self) -> bool:
-        """Whether there is room for everything at once."""
-        return self.size.width >= WIDE[0] and self.size.height >= WIDE[1]
 
     def now(self) -> datetime:
         """The console's clock, in the stack's zone once that is known."""
@@ -139,47 +95,16 @@ class FloorView(Screen[None]):
         if news:
             self.say(*news)
 
-    def say(self, text: str, tone: str = "plain") -> None:
-        """Tell the operator something in passing; text is taken literally."""
-        self.notices.append((safe(text), cast(Tone, tone)))
-        self._notice_ends = min(self._notice_ends, self.ticks + 6)
-        self._paint_notice()
-
-    def _paint_notice(self) -> None:
-        """Show the first notice for NOTICE_TICKS, then the next."""
-        if not self.in_sight:
-            return
-        widget = self.line("notice")
-        if self.notices and self.ticks >= self._notice_ends:
-            text, tone = self.notices.pop(0)
-            self._notice_ends = self.ticks + NOTICE_TICKS
-            widget.show(*folded(text, max(20, self.size.width - 2), 3, tone))
-            widget.styles.height = len(widget.lines)
-            widget.display = True
-        elif widget.display and self.ticks >= self._notice_ends:
-            widget.display = False
-
-    def close_notice(self) -> None:
-        """Read: away with it."""
-        self._notice_ends = 0
-        self.line("notice").display = False
-
     # What is painted
 
     def tick(self) -> None:
         """Twice a second: new events; once a second the clock and the rest."""
-        self.ticks += 1
+        super().tick()
         self.tail.add(self.feed.tail.take(), self.feed.tail.trouble, self.feed.tail.missed)
-        self._paint_notice()
         if self.ticks % 2 == 0:
             self.paint()
         else:
             self.paint_titles()
-
-    @property
-    def in_sight(self) -> bool:
-        """Whether the floor can be seen, alone or behind a dialog."""
-        return self.app.screen is self or isinstance(self.app.screen, ModalScreen)
 
     def paint(self) -> None:
         """Bring every line up to date; only what changed is drawn."""
@@ -203,10 +128,6 @@ class FloorView(Screen[None]):
         stopped = view is not None and any(service.stopped_aggregates for service in view.services)
         opened = bool(incidents.open_ones(self.incidents))
         return {name for name, needed in (("mine", opened), ("dead_letters", stopped)) if not needed}
-
-    def line(self, name: str) -> Lines:
-        """One of LINES."""
-        return self._lines[name]
 
     def _paint_services(self, reading: stack.Reading, now: datetime) -> None:
         width = self.size.width - 1
@@ -238,10 +159,6 @@ class FloorView(Screen[None]):
             rows = [*incidents.rows(self.incidents, now), *stack.part_rows(reading.view.parts, stale)]
             rows += incidents.past_rows(self.incidents)
             self.pane_list("parts").set_rows(rows, placeholder=(words("operations names no part", "dim"),))
-
-    def pane_list(self, name: str) -> LineList:
-        """A pane."""
-        return self._panes[cast(Pane, name)]
 
     def paint_why(self) -> None:
         self.line("why").show(*self._explained())
@@ -284,38 +201,7 @@ class FloorView(Screen[None]):
         if self.logs_wanted:
             titles["logs"] += f" with “{safe(self.logs_wanted)}”"
         self.line("tabs").show(tab_line(titles, self.pane, self.size.width - 2))
-        if self.has_class("-wide"):
-            for pane in PANES:
-                self._title(pane, titles[pane])
-
-    def _title(self, pane: Pane, title: str) -> None:
-        widget = self.pane_list(pane)
-        if str(widget.border_title) != title:
-            widget.border_title = content(title)
-
-    def visible_pane(self, pane: Pane) -> bool:
-        """Whether a pane is on the screen now."""
-        return self.pane_list(pane).display
-
-    def lay_out(self) -> None:
-        """Give each pane its place: all at once when there is room, else the chosen one; zoomed it has all."""
-        alone = self.zoomed or not self.wide
-        self.set_class(not alone, "-wide")
-        self.set_class(self.zoomed, "-zoomed")
-        for pane in PANES:
-            self.pane_list(pane).display = not alone or pane == self.pane
-        left = self.pane in ("events", "parts")
-        self._left.display = not alone or left
-        self._right.display = not alone or not left
-        self.paint()
-
-    def on_resize(self) -> None:
-        """Another size: another arrangement."""
-        self.lay_out()
-
-    def on_screen_resume(self) -> None:
-        """Back in sight."""
-        self.paint()
+        self.title_panes(titles)
 
     def on_descendant_focus(self) -> None:
         """The line of explanation follows the focus."""

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from dashboard.moment import Moment, Refused, ago, chosen, earliest, in_address
+from analytics.moments import Refused, ago, earliest, spelled
+from dashboard.moment import Moment, chosen
 from dashboard.reads import ask, now, stack
 from dashboard.text import escaped
 
@@ -59,7 +60,7 @@ def _control(at: datetime | None, first: datetime | None) -> None:
 
 
 def _show(at: datetime) -> None:
-    st.query_params[PARAMETER] = in_address(at.astimezone(UTC))
+    st.query_params[PARAMETER] = spelled(at.astimezone(UTC))
 
 
 def _show_now() -> None:

@@ -1,5 +1,6 @@
 """Service health, and scaling with the promise before and the verdict after."""
 
+from datetime import tzinfo
 from typing import Any
 
 import streamlit as st
@@ -7,7 +8,7 @@ import streamlit as st
 from dashboard import reads
 from dashboard.text import clean, escaped
 from shop_stack.errors import ShopfloorError
-from shop_stack.operations.model import ActionView, ServiceView, StackView
+from shop_stack.operations.model import ActionView, IncidentView, ServiceView, StackView
 
 _MARKS = {
     "ok": "● ok",
@@ -58,6 +59,32 @@ def show_health() -> None:
     }
     st.dataframe(rows, hide_index=True, column_config=widths | {"why": st.column_config.Column(width="large")},
                  alt="Health of every service")  # fmt: skip
+
+
+def incident_row(view: IncidentView, zone: tzinfo) -> dict[str, object]:
+    """An open incident as one row; orders that are stuck for one cause are one, with their number."""
+    return {
+        "since": view.opened_at.astimezone(zone).strftime("%d %b %H:%M:%S"),
+        "service": clean(view.service),
+        "what": clean(view.summary),
+        "orders": "–" if view.stuck is None else f"{view.stuck.orders:,}",
+        "owner": clean(view.acknowledged_by or "nobody"),
+    }
+
+
+def show_incidents() -> None:
+    """What is open now; nothing at all when nothing is."""
+    found, zone = reads.open_incidents(), reads.stack().zone
+    if not found:
+        return
+    plural = "" if len(found) == 1 else "s"
+    since = min(one.opened_at for one in found).astimezone(zone)
+    st.error(
+        f"{len(found)} incident{plural} open, since {since:%d %b %H:%M:%S}", icon=":material/notification_important:"
+    )
+    columns = {"what": st.column_config.Column(width="large")}
+    rows = [incident_row(one, zone) for one in found]
+    st.dataframe(rows, hide_index=True, column_config=columns, alt="The open incidents")
 
 
 def show_scaling() -> None:

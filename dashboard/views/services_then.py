@@ -10,8 +10,6 @@ from dashboard.moment import Moment
 from dashboard.reads import Row, ask, now
 from dashboard.text import clean
 
-_STUCK = "checkout_stuck"
-
 
 def latest(rows: Iterable[Row], by: str) -> dict[str, Row]:
     """The row of the last minute of each service or group, rows by minute."""
@@ -60,10 +58,8 @@ def show_incidents(when: Moment) -> None:
 
 
 def open_then(rows: Iterable[Row]) -> list[Row]:
-    """Those that were open; an order that was stuck is left out where an incident stands for all of its kind."""
-    found = [row for row in rows if row["resolved_at"] is None]
-    for_all = {row["kind"] for row in found if row["subject"] is None}
-    return [row for row in found if row["kind"] != _STUCK or row["subject"] is None or _STUCK not in for_all]
+    """Those that were open."""
+    return [row for row in rows if row["resolved_at"] is None]
 
 
 def incident_row(row: Row, when: Moment) -> dict[str, object]:
@@ -73,6 +69,7 @@ def incident_row(row: Row, when: Moment) -> dict[str, object]:
         "service": clean(row["service"]),
         "kind": clean(row["kind"]).replace("_", " "),
         "what": clean(row["summary"]),
+        "orders": "–" if row["orders_open"] is None else f"{row['orders_open']:,}",
         "owner": clean(row["owner"] or "nobody"),
     }
 

@@ -160,7 +160,8 @@ class IncidentOpened(Event, frozen=True, kw_only=True):
     """Something needs a person: a crash loop, a stopped aggregate, a compensation that does not finish.
 
     Of an order that is stuck: `waits_for` names the services of which each may be the one that it waits for, first the
-    one whose answer comes next, or in words what is outside; `amount_minor` is its total in minor units.
+    one whose answer comes next, or in words what is outside; `amount_minor` is its total in minor units. Of the
+    incident that stands for all orders of one cause `waits_for` is that cause alone.
     """
 
     type = "ops.incident.opened.v1"

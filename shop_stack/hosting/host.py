@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 import tempfile
@@ -20,6 +19,7 @@ import uvloop
 from litestar.concurrency import set_asyncio_executor
 
 from shop_stack import access
+from shop_stack.collector import endpoint
 from shop_stack.eventlog.opening import open_log
 from shop_stack.hosting import tracing
 from shop_stack.hosting.cards import card_of
@@ -101,12 +101,13 @@ def serve(
 @contextlib.contextmanager
 def _exporting(replica: str) -> Iterator[None]:
     """Within it spans go to the collector that the environment names; without one nothing is imported or sent."""
-    if not os.environ.get(tracing.ENDPOINT, "").strip():
+    address = endpoint()
+    if address is None:
         yield
         return
     from shop_stack.hosting.otlp import SpanExporter
 
-    exporter = SpanExporter(os.environ[tracing.ENDPOINT].strip(), replica)
+    exporter = SpanExporter(address, replica)
     exporter.start()
     tracing.export_to(exporter.add)
     try:

@@ -1,25 +1,19 @@
-"""Spans to an OpenTelemetry collector, as OTLP over HTTP in JSON: a bounded queue, one thread, losses counted.
+"""Spans to an OpenTelemetry collector: a bounded queue, one thread, losses counted."""
 
-https://opentelemetry.io/docs/specs/otlp/#otlphttp
-"""
-
-import http.client
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
-from urllib.parse import urlsplit
 
 import msgspec
 
-from shop_stack.errors import SettingError
-from shop_stack.hosting.tracing import ENDPOINT, Span
+from shop_stack.collector import TIMEOUT_S, Collector, attributes, resource
+from shop_stack.hosting.tracing import Span
 
 MOST_WAITING = 4096
 _BATCH = 512
 _EVERY_S = 1.0
-_TIMEOUT_S = 3.0
 _KINDS = {"server": 2, "client": 3, "consumer": 5}
 _FAILED = {"code": 2}
 log = logging.getLogger(__name__)
@@ -32,10 +26,7 @@ class SpanExporter:
     """
 
     def __init__(self, endpoint: str, replica: str) -> None:
-        url = urlsplit(endpoint)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise SettingError(f"{ENDPOINT} is not http://HOST:PORT; set it so, or not at all")
-        self._url = url
+        self._collector = Collector(endpoint)
         self._replica = replica
         self._waiting: deque[Span] = deque()
         self._stopping = threading.Event()
@@ -57,38 +48,24 @@ class SpanExporter:
     def stop(self) -> None:
         """Send what waits, once, and end."""
         self._stopping.set()
-        self._thread.join(2 * _TIMEOUT_S)
+        self._thread.join(2 * TIMEOUT_S)
 
     def _run(self) -> None:
         told = 0
         while not self._stopping.wait(_EVERY_S):
             self._send_waiting()
             if self.dropped > told:
-                log.warning("%d spans were dropped: %s does not take them", self.dropped - told, self._url.hostname)
+                log.warning("%d spans were dropped: %s does not take them", self.dropped - told, self._collector.host)
                 told = self.dropped
         self._send_waiting()
 
     def _send_waiting(self) -> None:
         while self._waiting:
             spans = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            if not self._send(spans):
+            if not self._collector.post("traces", encoded(spans, self._replica)):
                 self.dropped += len(spans)
                 return
             self.sent += len(spans)
-
-    def _send(self, spans: list[Span]) -> bool:
-        secure = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=_TIMEOUT_S)
-        try:
-            path = f"{self._url.path.rstrip('/')}/v1/traces"
-            headers = {"content-type": "application/json"}
-            connection.request("POST", path, encoded(spans, self._replica), headers)
-            return connection.getresponse().status < 300
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
 
 def encoded(spans: Iterable[Span], replica: str) -> bytes:
@@ -97,8 +74,7 @@ def encoded(spans: Iterable[Span], replica: str) -> bytes:
     return msgspec.json.encode({
         "resourceSpans": [
             {
-                "resource": {"attributes": _attributes({"service.name": service, "service.namespace": "shopfloor",
-                                                        "service.instance.id": replica})},
+                "resource": resource(service, replica),
                 "scopeSpans": [{"scope": {"name": "shopfloor"}, "spans": [_one(span) for span in found]}],
             }
             for service, found in by_service
@@ -114,16 +90,9 @@ def _one(span: Span) -> dict[str, object]:
         "kind": _KINDS[span.kind],
         "startTimeUnixNano": str(span.start_ns),
         "endTimeUnixNano": str(span.end_ns),
-        "attributes": _attributes(span.attributes),
+        "attributes": attributes(span.attributes),
         "status": _FAILED if span.failed else {},
     }
     if span.parent_id is not None:
         one["parentSpanId"] = span.parent_id
     return one
-
-
-def _attributes(values: Mapping[str, str | int]) -> list[dict[str, object]]:
-    return [
-        {"key": key, "value": {"stringValue": value} if isinstance(value, str) else {"intValue": str(value)}}
-        for key, value in values.items()
-    ]

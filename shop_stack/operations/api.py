@@ -107,6 +107,11 @@ def _who(request: Asked) -> Principal:
     return principal
 
 
+def _utc(at: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return at.replace(tzinfo=UTC) if at and not at.tzinfo else at
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -202,9 +207,9 @@ def _record_routes(engine: Engine, see: list[Any], act: list[Any]) -> list[HTTPR
         return engine.action(action_id)
 
     @get("/ops/v1/orders/{order_id:str}", guards=see, sync_to_thread=True)
-    def journey(order_id: Name) -> Journey:
-        """Everything that happened to an order, in the order of cause."""
-        return engine.journey(order_id)
+    def journey(order_id: Name, at: FromQuery[datetime | None] = None) -> Journey:
+        """Everything that happened to an order, in the order of cause; with `at` only what has a time before it."""
+        return engine.journey(order_id, _utc(at))
 
     @get("/ops/v1/consumer-groups", guards=see, sync_to_thread=True)
     def consumer_groups() -> list[GroupLag]:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -90,9 +91,10 @@ class OperationsClient:
         """One action, from request to verdict."""
         return self._get(f"/ops/v1/actions/{quote(action_id, safe='')}", ActionView)
 
-    def journey(self, order_id: str) -> Journey:
-        """Everything that happened to an order, in the order of cause."""
-        return self._get(f"/ops/v1/orders/{quote(order_id, safe='')}", Journey, timeout_s=20.0)
+    def journey(self, order_id: str, at: datetime | None = None) -> Journey:
+        """Everything that happened to an order, in the order of cause; with `at` only what has a time before it."""
+        asked = {"at": at.isoformat()} if at else None
+        return self._get(f"/ops/v1/orders/{quote(order_id, safe='')}", Journey, asked, timeout_s=20.0)
 
     def consumer_groups(self) -> list[GroupLag]:
         """How far each group is behind, in all and by partition."""

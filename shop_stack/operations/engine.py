@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import cast
 
 from shop_stack.access import read_token
 from shop_stack.envelope import decode
@@ -82,20 +81,22 @@ class Engine:
             raise SettingError(f"there is no action {action_id!r}; see the list of actions")
         return found
 
-    def journey(self, order_id: str) -> Journey:
+    def journey(self, order_id: str, at: datetime | None = None) -> Journey:
         """An order's journey: what analytics knows, and unless that has an end, what the log holds beyond it.
 
-        Raises SettingError when neither knows the order, LogUnavailable when analytics does not and the log is down.
+        With `at` only events with a time before it count. Raises SettingError when no such event of the order is
+        known, LogUnavailable when analytics knows nothing of it and the log is down.
         """
         steps = self._ask_analytics(order_id)
-        journey = assemble(order_id, steps)
-        if is_over(journey):
-            return cast(Journey, journey)
-        try:
-            journey = assemble(order_id, [*read_log(self.link.log(), order_id), *steps])
-        except EventLogError:
-            if journey is None:
-                raise
+        if not is_over(assemble(order_id, steps)):
+            try:
+                steps = [*read_log(self.link.log(), order_id), *steps]
+            except EventLogError:
+                if not steps:
+                    raise
+        journey = assemble(order_id, [step for step in steps if at is None or step.at < at])
+        if journey is None and steps:
+            raise SettingError(f"no event of the order {order_id!r} has a time before {at:%Y-%m-%dT%H:%M:%SZ}")
         if journey is None:
             raise SettingError(f"no event of an order {order_id!r} is known; check the id")
         return journey

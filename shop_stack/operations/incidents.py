@@ -167,6 +167,7 @@ class Incidents:
             service=view.service,
             summary=trouble.announced or view.summary,
             subject=trouble.subject,
+            waits_for=list(trouble.waits_for),
         )
         with self._store.write(now) as t:
             t.save_incident(view, trouble.about)

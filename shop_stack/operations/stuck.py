@@ -58,7 +58,15 @@ class Causes:
         because = f"; no replica of {outage.service} is ready, which is an incident of its own" if outage else ""
         summary = f"{self._counted(stuck)} for {cause}, the first since {self._clock(stuck)}{because}"
         announced = f"orders are stuck and wait for {cause}{because}"
-        return Trouble(f"{ABOUT}{cause}", KIND, some[0][0].service, summary, announced=announced, stuck=stuck)
+        return Trouble(
+            f"{ABOUT}{cause}",
+            KIND,
+            some[0][0].service,
+            summary,
+            announced=announced,
+            stuck=stuck,
+            waits_for=(cause,),
+        )
 
     def _counted(self, stuck: StuckOrders) -> str:
         worth = format_minor(stuck.amount_minor, self._currency) + ("" if stuck.whole else " or more")

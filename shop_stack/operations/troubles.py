@@ -9,7 +9,8 @@ from shop_stack.operations.model import StuckOrders
 class Trouble:
     """`about` names the cause for as long as it lasts.
 
-    `announced` are the words of the event, which is sent once, where the summary changes with every moment.
+    `announced` are the words of the event, which is sent once, where the summary changes with every moment;
+    `waits_for` is the cause for which orders are stuck.
     """
 
     about: str
@@ -19,3 +20,4 @@ class Trouble:
     subject: str | None = None
     announced: str = ""
     stuck: StuckOrders | None = None
+    waits_for: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from shop_stack.traffic.walk import CONVERSION
 
 PEAK_REQUESTS_PER_S = 100.0
 PEAK_DELAY_S = 0.1
-SLOW_ORDERS_PER_S = 1.0
+SLOW_ORDERS_PER_S = 0.5  # with the requests that come of them every service keeps within what it can take
 SLOW_ANSWER_S = 3.0
 LOST_RATE = 0.5
 

@@ -78,6 +78,80 @@ def test_a_span_has_the_incidents_that_were_open_in_it(tmp_path: Path) -> None:
         assert brief(rows) == [("one", None, 600, True), ("two", None, 600, False)]
 
 
+def stuck(order: str, minutes: float, *causes: str, amount: int | None = 1000) -> Sent:
+    """What orders tells of an order of its own that is stuck."""
+    event = IncidentOpened(
+        incident_id=f"order-{order}", kind="checkout_stuck", service="orders", summary=f"order {order} is stuck",
+        subject=order, waits_for=list(causes), amount_minor=amount,
+    )  # fmt: skip
+    return sent(event, ago(minutes))
+
+
+def for_all(identifier: str, minutes: float, *cause: str) -> Sent:
+    """What operations tells of all orders that are stuck for one cause."""
+    event = IncidentOpened(incident_id=identifier, kind="checkout_stuck", service="orders", summary="orders are stuck",
+                           waits_for=list(cause))  # fmt: skip
+    return sent(event, ago(minutes))
+
+
+def away(service: str, minutes: float) -> Sent:
+    event = IncidentOpened(incident_id=f"away-{service}", kind="no_replica", service=service, summary="nobody is there")
+    return sent(event, ago(minutes))
+
+
+def counted(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    return {r["incident_id"]: (r["orders"], r["orders_open"], r["amount_minor"], r["oldest"]) for r in rows}
+
+
+def test_orders_stuck_for_one_cause_are_one_incident_with_each_of_them_to_be_had(tmp_path: Path) -> None:
+    events = [
+        away("inventory", 30),
+        stuck("o1", 28, "shipping", "inventory"), for_all("all", 27.9, "inventory"), stuck("o2", 27, "inventory"),
+        stuck("o3", 26, "inventory", amount=None), stuck("o4", 25, "payments", "inventory"), resolved("order-o1", 24),
+        stuck("o1", 23, "inventory"), resolved("order-o2", 22),
+        stuck("p1", 21, "payments", amount=70), for_all("others", 20.9, "payments"),
+    ]  # fmt: skip
+    every = {"incidents": {}, "operator_actions": {}}
+    rows = told(tmp_path / "open", events, every)["incidents"]
+    assert counted(rows) == {
+        "away-inventory": (None, None, None, None),
+        "all": (4, 3, 3000, "o1,o2,o3"),
+        "others": (1, 1, 70, "p1"),
+    }
+    with stand(tmp_path / "one") as made:
+        for topic, record in events:
+            made.log.append(topic, [record])
+        made.catch_up()
+        each = made.ask("incidents", incident_id="all")
+        assert [(r["subject"], r["amount_minor"], r["resolved_at"] is None) for r in each] == [
+            ("o1", 1000, False), ("o2", 1000, False), ("o3", None, True), ("o4", 1000, True), ("o1", 1000, True)
+        ]  # fmt: skip
+        assert made.ask("incidents", incident_id="away-inventory") == []
+        before = counted(made.ask("incidents", until=ago(25.5).isoformat()))
+        assert before["all"] == (3, 3, 2000, "o1,o2,o3"), "as it stood then"
+
+
+def test_an_order_that_no_incident_stands_for_is_one_itself(tmp_path: Path) -> None:
+    events = [
+        stuck("early", 50, "payments"), resolved("order-early", 45),
+        for_all("all", 40, "payments"), stuck("other", 39, "delivery"), stuck("untold", 38), resolved("all", 35),
+        stuck("late", 30, "payments"), for_all("unknown", 29, "an answer"),
+    ]  # fmt: skip
+    rows = told(tmp_path, events, {"incidents": {}})["incidents"]
+    assert counted(rows) == {
+        "order-early": (1, 0, 1000, "early"),
+        "all": (0, 0, None, None),
+        "order-other": (1, 1, 1000, "other"),
+        "order-late": (1, 1, 1000, "late"),
+        "unknown": (1, 1, 1000, "untold"),
+    }
+
+
+def test_an_incident_for_all_of_an_earlier_version_names_no_cause_and_stands_for_each_order(tmp_path: Path) -> None:
+    rows = told(tmp_path, [stuck("o1", 9), for_all("all", 8), stuck("o2", 7)], {"incidents": {}})["incidents"]
+    assert counted(rows) == {"all": (2, 2, 2000, "o1,o2")}
+
+
 def requested(identifier: str, minutes: float, replicas: int | None = None) -> Sent:
     event = ActionRequested(
         action_id=identifier, kind="scale" if replicas else "restart", service="orders", group="orders", actor="anna",

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -54,7 +54,7 @@ def samples(stand: Stand, service: str) -> list[ServiceSample]:
     ]
 
 
-def publish(stand: Stand, order_id: str) -> list[str]:
+def publish(stand: Stand, order_id: str, apart_s: int = 0) -> list[str]:
     """One order's events, appended in another order than they happened; their ids in the order of cause."""
     now = datetime.now(UTC)
     line = Line("p1", 1, 500)
@@ -76,7 +76,7 @@ def publish(stand: Stand, order_id: str) -> list[str]:
             id=ids[number],
             source=source,
             subject=order_id,
-            time=now,
+            time=now + timedelta(seconds=apart_s * number),
             data=event,
             sequence=sequence,
             correlationid=order_id,
@@ -180,6 +180,20 @@ def test_a_journey_is_in_the_order_of_cause(stand: Stand, operator: OperationsCl
     assert [step.event_id for step in journey.steps] == ids
     assert [step.caused_by for step in journey.steps] == [None, *ids[:-1]]
     assert (journey.state, journey.total_minor) == ("completed", 500)
+
+
+def test_a_journey_as_of_an_earlier_time_has_only_what_was_before_it(stand: Stand, operator: OperationsClient) -> None:
+    order_id = uuid7(datetime.now(UTC))
+    ids = publish(stand, order_id, apart_s=1)
+    last = operator.journey(order_id).steps[-1].at
+    journey = operator.journey(order_id, last)
+    assert ([step.event_id for step in journey.steps], journey.state) == (ids[:-1], "authorised")
+    headers = {"Authorization": f"Bearer {stand.token('operator')}"}
+    naive = f"{stand.address}/ops/v1/orders/{order_id}?at={last:%Y-%m-%dT%H:%M:%S.%f}"
+    assert len(httpx.get(naive, headers=headers).json()["steps"]) == len(ids) - 1
+    with pytest.raises(ActionRefused, match="has a time before"):
+        operator.journey(order_id, journey.steps[0].at)
+    assert httpx.get(f"{stand.address}/ops/v1/orders/{order_id}?at=noon", headers=headers).status_code == 400
 
 
 def test_a_journey_of_an_id_without_a_time(stand: Stand, operator: OperationsClient) -> None:

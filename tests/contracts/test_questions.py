@@ -54,7 +54,8 @@ COLUMNS = {
     "event_flow": "source type consumer led_to events median_ms p95_ms retries dead_letters",
     "replicas": "minute service group wanted ready least_ready most_ready mean_ready short_seconds complete",
     "cost_by_hour": "hour group services replica_hours cpu_hours cost_minor orders cost_an_order_minor complete",
-    "incidents": "incident_id kind service summary subject opened_at acknowledged_at owner resolved_at seconds",
+    "incidents": "incident_id kind service summary subject opened_at acknowledged_at owner resolved_at seconds orders "
+    "orders_open amount_minor oldest",
     "operator_actions": "requested_at action_id kind service group actor reason previous replicas outcome finished_at "
     "error expected_utilisation expected_p95_ms utilisation_before utilisation_after p95_before_ms p95_after_ms "
     "verdict because",

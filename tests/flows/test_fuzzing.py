@@ -156,7 +156,6 @@ def test_the_books_are_whole_afterwards(apis: Apis) -> None:
     assert {"analytics_equals_log", "analytics_equals_orders"} < {one.name for one in report.invariants}
 
 
-@pytest.mark.skipif(bool(EXAMPLES), reason="the long way goes over one engine")
 def test_requests_of_services_over_postgresql_break_neither_contract_nor_book(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

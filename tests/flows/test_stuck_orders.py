@@ -91,6 +91,9 @@ def test_an_outage_is_two_incidents_however_many_orders_it_stops(shop: Shop) -> 
     assert [one.summary for one in announced if one.kind == "checkout_stuck" and one.subject is None] == [
         "orders are stuck and wait for inventory; no replica of inventory is ready, which is an incident of its own"
     ], "the words of the event, which is sent once, say nothing that changes"
+    assert [one.waits_for for one in announced if one.kind == "checkout_stuck" and one.subject is None] == [
+        ["inventory"]
+    ]
 
 
 def test_the_incident_follows_its_orders_and_ends_with_the_last(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shop_stack.collector import ENDPOINT
 from shop_stack.errors import SettingError
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.hosting import host, tracing
@@ -76,7 +77,7 @@ def test_one_orders_trace_goes_through_orders_inventory_and_payments(collector: 
 def test_a_replica_sends_when_a_collector_is_named(
     collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(tracing.ENDPOINT, collector.address)
+    monkeypatch.setenv(ENDPOINT, collector.address)
     settings = Settings(home=Home(tmp_path))
     with EmbeddedLog(settings.home.log), replica_process(host.run_group, settings, "catalog", "catalog-7") as replica:
         replica.wait_ready()

@@ -33,7 +33,7 @@ from shop_stack.operations.model import (
 )
 from shop_stack.settings import Endpoints
 from shop_stack.stack import read_stack
-from tests.screens import fake_dead_letters
+from tests.screens import fake_dead_letters, fake_questions
 from tests.screens.fake_audits import ORDER, Audits
 from tests.screens.fake_group_lag import group_lag
 from tests.screens.fake_journeys import EXPLOIT, journey
@@ -112,6 +112,8 @@ class State:
     refuse: str = ""
     rests_s: float = 0.0
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    questions: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    journeys: list[tuple[str, str]] = field(default_factory=list)
     measure_s: float = 60.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -189,15 +191,6 @@ def _apply(state: State, name: str, replicas: int) -> None:
             replicas=[replica(f"{name}-{i + 1}") for i in range(replicas)],
         ),
     )  # fmt: skip
-
-
-VITALS = [
-    {"metric": "revenue", "unit": "minor", "today": 1234567, "same_weekday": 1100000, "change": 0.12},
-    {"metric": "orders", "unit": "count", "today": 431, "same_weekday": 440, "change": -0.02},
-    {"metric": "average_order", "unit": "minor", "today": 2864, "same_weekday": 2500, "change": 0.14},
-    {"metric": "conversion", "unit": "ratio", "today": 0.024, "same_weekday": 0.024, "change": 0.0},
-    {"metric": "sessions", "unit": "count", "today": 17958, "same_weekday": 18000, "change": None},
-]
 
 
 class FakeOperations:
@@ -289,11 +282,11 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
     if path.startswith("/analytics/"):
         if state.analytics_silent:
             return _problem(503, "analytics does not answer")
-        columns = [
-            {"name": n, "type": "text", "unit": ""} for n in ("metric", "unit", "today", "same_weekday", "change")
-        ]
-        return 200, {"question": "vital_signs", "parameters": {}, "columns": columns, "rows": VITALS, "sql": "select 1",
-                     "watermark": {"at": None, "positions": {}}, "origin_note": "", "next": None}  # fmt: skip
+        name = path.rsplit("/", 1)[-1]
+        state.questions.append((name, query))
+        return 200, {"question": name, "parameters": {}, "columns": [], "rows": fake_questions.rows(name, query),
+                     "sql": "select 1", "watermark": {"at": None, "positions": {}}, "origin_note": "",
+                     "next": None}  # fmt: skip
     if state.silent:
         return _problem(503, "operations is being restarted")
     advance(state)
@@ -309,6 +302,7 @@ def _get(state: State, path: str, query: dict[str, str]) -> tuple[int, Any]:
     if parts[3] == "actions":
         return 200, next(action for action in state.actions if action.action_id == parts[4])
     if parts[3] == "orders":
+        state.journeys.append((parts[4], query.get("at", "")))
         known = "order" in parts[4] or parts[4] == ORDER
         return (200, journey(parts[4])) if known else _problem(404, f"no order is called {parts[4]}")
     view = next((s for s in state.services if s.name == parts[4]), None)

@@ -60,6 +60,21 @@ async def test_what_is_open_since_when_and_whose_is_on_the_floor(fake: FakeOpera
         await until(pilot, says(app, "OWNER"))
 
 
+async def test_the_key_of_incidents_leads_to_the_first_open_one(fake: FakeOperations, state: State) -> None:
+    opened, state.incidents = state.incidents, [incident(6, over=True)]
+    async with console(fake.home) as (app, pilot):
+        parts = floor_of(app).pane_list("parts")
+        await until(pilot, lambda: bool(floor_of(app).incidents))
+        await pilot.press("i", "end")
+        assert parts.selected == "incident-6"
+        state.incidents = opened
+        await until(pilot, says(app, "2 incidents, parts"))
+        await pilot.press("i")
+        assert parts.selected == "incident-4"
+        await pilot.press("down", "i")
+        assert parts.selected == "incident-5", "one that is open already has the cursor"
+
+
 async def test_an_incident_is_taken_after_it_was_read(fake: FakeOperations, state: State) -> None:
     async with console(fake.home) as (app, pilot):
         await until(pilot, says(app, "2 incidents"))

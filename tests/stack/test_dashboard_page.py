@@ -147,6 +147,18 @@ def test_a_moment_that_cannot_be_shown_is_said_in_place_of_figures(
     page.close()
 
 
+def test_a_service_that_is_gone_is_an_open_incident_until_it_is_back(home: Home, browser: Browser) -> None:
+    page = opened(browser, home, 1440, 900)
+    expect(page.get_by_text("incident open, since")).to_be_hidden()
+    shopfloor("scale", "recommendations", "0", "--reason", "to see it gone", "--yes", home=home)
+    try:
+        expect(page.get_by_text("1 incident open, since")).to_be_visible(timeout=PATIENCE_MS)
+    finally:
+        shopfloor("scale", "recommendations", "1", "--reason", "back", "--force", home=home)
+    expect(page.get_by_text("incident open, since")).to_be_hidden(timeout=PATIENCE_MS)
+    page.close()
+
+
 def test_dead_analytics_is_said_and_the_rest_stays(home: Home, browser: Browser) -> None:
     page = opened(browser, home, 1440, 900)
     analytics = next(part for part in SupervisorRuntime(home).observe().parts if part.name == "analytics")

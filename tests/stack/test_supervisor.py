@@ -207,6 +207,16 @@ def test_bounds_and_names_are_checked(runtime: SupervisorRuntime) -> None:
         runtime.restart("core", "core-7")
 
 
+@pytest.mark.parametrize("replica", ["../secret", "gateway", "core-99", ""])
+def test_a_replica_s_name_leads_to_no_file_but_its_own(home: Home, runtime: SupervisorRuntime, replica: str) -> None:
+    (home.replica_logs.parent / "secret.log").write_text("a secret\n")
+    with (home.replica_logs / "core-1.log").open("a") as file:
+        file.write("its own line\n")
+    with pytest.raises(ActionRefused, match="has no replica"):
+        runtime.logs("core", replica, 5)
+    assert runtime.logs("core", "core-1", 1) == ["core-1  its own line"]
+
+
 def test_logs_are_read_by_service_and_part(home: Home, runtime: SupervisorRuntime) -> None:
     home_logs = home.replica_logs / "core-1.log"
     with home_logs.open("a") as file:

@@ -15,7 +15,8 @@ from console.screens.help import SIGNS, help_line
 from console.text import fit, safe
 from tests.screens.fake_journeys import EXPLOIT
 from tests.screens.fake_journeys import journey as an_order
-from tests.screens.fake_operations import VITALS, State, effect, scaled, service, slow, tail_event
+from tests.screens.fake_operations import State, effect, scaled, service, slow, tail_event
+from tests.screens.fake_questions import VITALS
 
 pytestmark = pytest.mark.pure
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -318,3 +319,32 @@ def test_a_shop_without_a_shopper_says_so() -> None:
 
 def test_a_peak_below_one_is_not_shown_as_none() -> None:
     assert "<1@" in plain(services.table([service("orders", forecast_peak=0.4)], 79)[0].line)
+
+
+def test_the_reason_comes_before_the_hint_where_there_is_no_room_for_both() -> None:
+    state = State()
+    state.change("payments", slow)
+    reading = stack.Reading(state.view(), NOW)
+    wide, narrow = (plain(stack.trouble(reading, NOW, width)) for width in (100, 60))
+    assert wide.endswith("92% used  ! goes there")
+    assert narrow.startswith("! payments degraded: p95 912ms, objective 250ms")
+    assert "goes there" not in narrow
+
+
+def test_an_action_that_made_all_fail_tells_the_errors_first() -> None:
+    state = State()
+    before, after = effect(11.0, 0.2), msgspec.structs.replace(effect(10.0, 0.2), error_rate=1.0)
+    action = msgspec.structs.replace(
+        scaled(state, "orders", {"reason": "x", "replicas": 0}), state="measured", before=before, after=after,
+        verdict="worse", because="x",
+    )  # fmt: skip
+    assert "errors 0%→100%, p95 11ms→10ms" in plain(actions.action_row(action, NOW).line)
+    fine = msgspec.structs.replace(action, after=before)
+    assert "errors" not in plain(actions.action_row(fine, NOW).line)
+
+
+def test_a_high_peak_keeps_its_hour_where_the_minutes_have_no_room() -> None:
+    rows = [
+        plain(services.table([service("orders", forecast_peak=peak)], 79)[0].line) for peak in (18.0, 165.0, 13_000.0)
+    ]
+    assert [row.split()[-1] for row in rows] == ["18@20:40", "165@20h", "13k@20h"]

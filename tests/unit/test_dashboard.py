@@ -1,7 +1,9 @@
 """The dashboard's pure parts: safe text, chart options, figures, freshness."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from dashboard import charts
@@ -10,9 +12,10 @@ from dashboard.reads import Reading
 from dashboard.text import clean, escaped
 from dashboard.views import quality
 from dashboard.views.outlook import by_source, last_days, points_of, words_of
-from dashboard.views.services import health_row
+from dashboard.views.services import health_row, incident_row
 from dashboard.views.vital_signs import delta, figure, last_imported
 from shop_stack.events import WorkInHand
+from shop_stack.operations.model import IncidentView, StuckOrders
 from tests.screens.fake_operations import service
 
 pytestmark = pytest.mark.pure
@@ -135,3 +138,14 @@ def test_what_was_read_is_one_sentence_for_all_topics() -> None:
     assert "4 came again" in words
     assert "6 came more than five minutes late" in words
     assert "18 are of types or versions" in words
+
+
+def test_an_open_incident_is_a_row_and_its_stuck_orders_are_counted() -> None:
+    stuck = StuckOrders(orders=1200, amount_minor=5, whole=True, since=NOW, oldest=["o-1"])
+    view = IncidentView(incident_id="i", kind="checkout_stuck", service="orders", summary="1,200 orders\x1b wait",
+                        opened_at=NOW, resolved_at=None, acknowledged_by=None, stuck=stuck)  # fmt: skip
+    row = incident_row(view, ZoneInfo("Europe/Berlin"))
+    assert row == {"since": "22 Nov 13:00:00", "service": "orders", "what": "1,200 orders wait", "orders": "1,200",
+                   "owner": "nobody"}  # fmt: skip
+    taken = incident_row(msgspec.structs.replace(view, stuck=None, acknowledged_by="anna"), UTC)
+    assert (taken["orders"], taken["owner"]) == ("–", "anna")

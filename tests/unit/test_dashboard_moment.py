@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboard.moment import Moment, Refused, ago, chosen, earliest
+from analytics.moments import Refused, ago, earliest
+from dashboard.moment import Moment, chosen
 from dashboard.views.services_then import action_row, incident_row, latest, minute_row, open_then
 from dashboard.views.vital_signs import headed
 
@@ -86,23 +87,18 @@ def test_the_services_then_are_those_of_the_last_minute() -> None:
     assert (shown["replicas"], shown["req/s"], shown["p95 ms"], shown["waits"]) == ("–/–", None, "–", "–")
 
 
-def test_stuck_orders_are_left_out_where_one_incident_stands_for_all() -> None:
-    def row(kind: str, subject: str | None, resolved_at: str | None = None) -> dict[str, object]:
-        return {"kind": kind, "subject": subject, "resolved_at": resolved_at}
-
-    single, every, other = row("checkout_stuck", "o-1"), row("checkout_stuck", None), row("stopped_aggregate", "o-2")
-    assert open_then([single, every, other]) == [every, other]
-    ended = row("checkout_stuck", None, "2026-07-22T10:10:09Z")
-    assert open_then([single, ended, other]) == [single, other], "nothing open stands for it"
+def test_only_what_was_open_then_is_listed() -> None:
+    rows = [{"resolved_at": "2026-07-22T10:10:09Z"}, {"resolved_at": None}]
+    assert open_then(rows) == rows[1:]
 
 
 def test_an_incident_and_an_action_are_told_as_they_stood_then() -> None:
     when = Moment(datetime(2026, 7, 22, 10, 20, tzinfo=UTC), ZONE)
     incident = incident_row(
         {"opened_at": "2026-07-22T10:10:09Z", "service": "orders", "kind": "no_replica", "summary": "x\u202e",
-         "owner": None}, when)  # fmt: skip
-    assert (incident["since"], incident["kind"], incident["what"], incident["owner"]) == (
-        "22 Jul 12:10:09", "no replica", "x", "nobody")  # fmt: skip
+         "owner": None, "orders_open": 12}, when)  # fmt: skip
+    assert tuple(incident[name] for name in ("since", "kind", "what", "owner", "orders")) == (
+        "22 Jul 12:10:09", "no replica", "x", "nobody", "12")  # fmt: skip
     asked = {"requested_at": "2026-07-22T10:10:09Z", "service": "orders", "kind": "scale", "previous": 1,
              "replicas": 2, "verdict": None, "outcome": "under way", "because": None, "error": None,
              "actor": "anna", "reason": "peak"}  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analytics.models.autoregression import autoregression
 from analytics.models.backtest import forecast_with_the_best, origins
 from analytics.models.capacity import advise
 from analytics.models.conformal import factor
@@ -61,6 +62,46 @@ def test_autoregression_beats_the_naive_forecast_on_noisy_minutes() -> None:
     assert isinstance(forecast, Forecast)
     assert forecast.model == "AutoReg"
     assert forecast.backtest_mase < 0.9
+
+
+def test_the_autoregression_is_that_of_statsmodels_where_nothing_stands_out() -> None:
+    from statsmodels.tsa.ar_model import AutoReg
+
+    rng = np.random.default_rng(5)
+    series = np.zeros(3000)
+    for at in range(2, len(series)):
+        series[at] = 20 + 0.5 * series[at - 1] + 0.2 * series[at - 2] + rng.uniform(-1, 1)  # nothing beyond 1.345 sigma
+    mean, width = autoregression((1, 2), period=4)(series, 12)
+    known = AutoReg(series, lags=[1, 2], trend="c", seasonal=True, period=4).fit().get_prediction(3000, 3011)
+    assert mean == pytest.approx(np.asarray(known.predicted_mean), rel=1e-3)
+    assert width == pytest.approx(np.asarray(known.se_mean), rel=0.05)
+    with pytest.raises(ValueError, match="too few"):
+        autoregression((1, 2))(series[:6], 1)
+
+
+@pytest.mark.parametrize("risen", [1, 3, 4, 5, 8, 12, 15, 20, 30, 45, 60])
+def test_a_sudden_rise_is_neither_prolonged_without_bound_nor_forgotten_at_once(risen: int) -> None:
+    series = minutes(16, 500.0)
+    before = series[-1]
+    series[-risen:] *= 10
+    highest = series.max()
+    forecast = next_requests(series)
+    assert isinstance(forecast, Forecast)
+    assert np.all(forecast.mean <= 1.1 * highest)
+    assert np.all(forecast.high95 <= 2.2 * highest)
+    assert np.all(forecast.mean >= 0.5 * before), "never below half of what it was before the rise"
+    if risen >= 8:
+        assert forecast.mean[0] > 0.8 * series[-1], "it is seen to last"
+
+
+def test_a_fall_to_nothing_is_followed_and_stays_within_reason() -> None:
+    series = minutes(16, 500.0)
+    usual = series[-1]
+    series[-20:] = 0.0
+    forecast = next_requests(series)
+    assert isinstance(forecast, Forecast)
+    assert forecast.mean[0] < 0.5 * usual
+    assert np.all(forecast.mean <= 1.5 * series.max())
 
 
 def test_too_little_history_is_said_and_not_forecast() -> None:

@@ -7,9 +7,12 @@ select
     e.service,
     e.summary,
     e.subject,
-    e.actor
+    e.actor,
+    array_to_string(e.waits_for, ',') as waits_for,
+    e.amount_minor
 from (
-    select time, type, from_json(data, '{"incident_id":"VARCHAR","kind":"VARCHAR","service":"VARCHAR","summary":"VARCHAR","subject":"VARCHAR","actor":"VARCHAR"}') as e
+    select time, type, from_json(data, '{"incident_id":"VARCHAR","kind":"VARCHAR","service":"VARCHAR","summary":"VARCHAR",
+        "subject":"VARCHAR","actor":"VARCHAR","waits_for":["VARCHAR"],"amount_minor":"BIGINT"}') as e
     from fresh_events
     where type in ('ops.incident.opened.v1', 'ops.incident.acknowledged.v1', 'ops.incident.resolved.v1')
 )

@@ -9,7 +9,7 @@ from shop_stack.errors import ActionRefused, NotRunning
 from shop_stack.mesh.clusters import Endpoint
 from shop_stack.runtime.compose.copying import copy_of
 from shop_stack.runtime.compose.docker import Container, Docker, Life, Usage
-from shop_stack.runtime.compose.editions import leaving_order, newest
+from shop_stack.runtime.compose.editions import leaving_order, newest, pattern
 from shop_stack.runtime.groups import Balancing
 from shop_stack.runtime.interface import Group, Replica, State
 from shop_stack.settings import Place
@@ -111,10 +111,8 @@ class ReplicaSet:
             missing = replicas - len(self._copies)
             if missing > 0:
                 await self._add(missing)
-            for one in leaving_order([copy.container for copy in self.copies]):
-                if len(self._copies) <= replicas:
-                    break
-                await self._leave(self._copies[one.id])
+            while len(self._copies) > replicas:
+                await self._leave(self._next_to_leave())
             await self._until_ready(replicas, again)
 
     @property
@@ -135,7 +133,7 @@ class ReplicaSet:
                 if len(fresh) < self.desired:
                     await self._add(1)
                     await self._until_ready(len(fresh) + 1, again, {one.edition for one in fresh})
-                await self._leave(self._copies[leaving_order([copy.container for copy in self.copies])[0].id])
+                await self._leave(self._next_to_leave())
                 await again()
 
     async def restart(self, replica: str | None, again: Callable[[], Awaitable[None]]) -> None:
@@ -160,17 +158,23 @@ class ReplicaSet:
                 await self._leave(self.copies[-1])
 
     async def _add(self, how_many: int) -> None:
-        """Create and start replicas like the first of the newest edition, under the lowest free numbers."""
+        """Create and start replicas like the first of the newest edition that serves, under the lowest free numbers."""
         if not self._copies:
             raise NotRunning(
                 f"{self.name} has no container to take after; start it with: docker compose up -d {self.name}"
             )
-        pattern = await self._docker.inspect(newest([copy.container for copy in self.copies])[0].id)
+        like = await self._docker.inspect(pattern([copy.container for copy in self.copies], self._serving()).id)
         taken = {copy.container.number for copy in self.copies}
         free = (number for number in range(1, len(taken) + how_many + 1) if number not in taken)
         for number in [next(free) for _ in range(how_many)]:
-            name, body = copy_of(pattern, number)
+            name, body = copy_of(like, number)
             await self._docker.start(await self._docker.create(name, body))
+
+    def _serving(self) -> set[str]:
+        return {key for key, copy in self._copies.items() if copy.ready}
+
+    def _next_to_leave(self) -> Copy:
+        return self._copies[leaving_order([copy.container for copy in self.copies], self._serving())[0].id]
 
     async def _until_ready(
         self, replicas: int, again: Callable[[], Awaitable[None]], editions: Collection[tuple[str, str]] = ()
