@@ -13,7 +13,8 @@ from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.runtime.home_lock import holder
 from shop_stack.settings import Home, read_endpoints
 from tests import needs
-from tests.contracts.runtime_promises import RuntimePromises, until
+from tests.contracts.runtime_promises import RuntimePromises
+from tests.contracts.runtime_watch import until
 from tests.stack.command import shopfloor
 
 pytestmark = pytest.mark.real
