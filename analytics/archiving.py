@@ -1,5 +1,8 @@
 """Moves raw rows older than a limit out of the database into Parquet files by day, and loses and doubles none.
 
+Those of orders, which a journey reads, have files of their own with an order's rows together: the many others, of
+sessions and samples, are then not even looked at.
+
 A file is written under another name, fsynced, renamed and counted before one transaction takes its rows out of the
 database and enters the file: what `archived_files` names is the archive, any other file is of a turn that broke off.
 """
@@ -13,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analytics.durable import sync
+from analytics.lying_together import write_together
 from analytics.statements import statement
-from analytics.warehouse import Warehouse, WarehouseError, view_of_all
+from analytics.warehouse import ORDERS, Warehouse, WarehouseError, views_of_raw
 from shop_stack.events.topics import HISTORY
 from shop_stack.stack import Retention
 
@@ -22,6 +26,7 @@ _FIRST_S = 90.0
 _EVERY_S = 3600.0
 _TIMEOUT_S = 600.0
 _MOST_ROWS = 500_000
+_MOST_SORTED = 32_000_000  # bytes of the events' data, and one batch
 _UNFINISHED = ".unfinished"
 # A group is held in memory while it is written, and samples are large; to read one order is to read a few of them.
 _FORMAT = "format parquet, compression zstd, row_group_size 8192"
@@ -85,13 +90,14 @@ class Archive:
 
     def _archive(self, before: datetime) -> int:
         limits = {"before": before, "history": HISTORY.name}
+        most = {"most": _MOST_ROWS, "most_sorted": _MOST_SORTED}
         moved = 0
         while not self._stopping.is_set():
-            due = self._warehouse.ask(statement("archiving/due"), {**limits, "most": _MOST_ROWS}, _TIMEOUT_S).rows
+            due = self._warehouse.ask(statement("archiving/due"), {**limits, **most}, _TIMEOUT_S).rows
             if not due:
                 break
-            for day, batch, records in due:
-                self._move(str(day), {**limits, "day": day, "batch": batch}, int(records))
+            for day, part, batch, records in due:
+                self._move({**limits, "day": day, "part": part, "batch": batch}, int(records))
                 moved += int(records)
             self._give_back()
         return moved
@@ -101,12 +107,17 @@ class Archive:
         with contextlib.suppress(WarehouseError):
             self._warehouse.tend("checkpoint", {}, _TIMEOUT_S)
 
-    def _move(self, day: str, which: dict[str, object], records: int) -> None:
-        """The rows of a day, up to a batch, leave the database once their file is written, fsynced and counted."""
-        path = self._free(day, which["batch"])
+    def _move(self, which: dict[str, object], records: int) -> None:
+        """A day's rows of one part, up to a batch, leave the database once their file is written, fsynced, counted."""
+        day, part = str(which["day"]), str(which["part"])
+        path = self._free(day, part, which["batch"])
         unfinished = path.with_name(path.name + _UNFINISHED)
-        target = f"copy ({statement('archiving/rows')}) to '{_quoted(unfinished)}'"
-        self._warehouse.tend(f"{target} ({_FORMAT})", which, _TIMEOUT_S)
+        if part == ORDERS:
+            with self._warehouse.snapshot(_TIMEOUT_S) as read:
+                write_together(read(statement("archiving/rows"), which), unfinished, _FORMAT)
+        else:
+            target = f"copy ({statement('archiving/rows')}) to '{_quoted(unfinished)}'"
+            self._warehouse.tend(f"{target} ({_FORMAT})", which, _TIMEOUT_S)
         self._between("written")
         sync(unfinished)
         self._between("fsynced")
@@ -116,7 +127,7 @@ class Archive:
         self._between("renamed")
         with self._warehouse.tending():
             file = str(path.relative_to(self._folder))
-            named = {"file": file, "day": day, "path": str(path)}
+            named = {"file": file, "day": day, "part": part, "path": str(path)}
             self._warehouse.tend(statement("archiving/enter"), named, _TIMEOUT_S)
             entered = self._warehouse.ask("select records from archived_files where file = $file", {"file": file})
             self._between("counted")
@@ -124,16 +135,17 @@ class Archive:
             if not entered.rows[0][0] == left == records:
                 raise WarehouseError(f"{path} has {entered.rows[0][0]} rows of {records}, and {left} would leave")
             self._between("deleted")
-            files = self._warehouse.ask("select file from archived_files order by file", {}).rows
-            self._warehouse.tend(view_of_all(self._folder, [row[0] for row in files]), {})
+            files = self._warehouse.ask("select file, part from archived_files order by file", {}).rows
+            for view in views_of_raw(self._folder, files):
+                self._warehouse.tend(view, {})
             self._between("viewed")
         self._between("committed")
 
-    def _free(self, day: str, batch: object) -> Path:
+    def _free(self, day: str, part: str, batch: object) -> Path:
         folder = self._folder / day
         folder.mkdir(parents=True, exist_ok=True)
         number = 0
-        while (path := folder / f"{batch}-{number}.parquet").exists():
+        while (path := folder / f"{part}-{batch}-{number}.parquet").exists():
             number += 1
         return path
 

@@ -12,7 +12,7 @@ MARTS = (
     "topic_minutes",
     "partition_positions",
     "event_types",
-    "order_batches",
+    "order_mentions",
     "orders_placed",
     "order_ends",
     "order_lines",
@@ -58,7 +58,7 @@ STAGING = (
 )
 WHOLE = ("partition_positions", "event_types", "stock_levels")  # compacted as a whole, not only their last minutes
 COMPACTED_FROM = {"funnel_spans": "first"}  # the column that tells the last minutes where it is not `minute`
-_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types", "order_batches")
+_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types", "order_mentions")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")
 
@@ -78,5 +78,6 @@ def heeded(mart: str) -> frozenset[str]:
 
 def fingerprint() -> str:
     """Changes with any word of the SQL that fills the marts."""
-    texts = [statement(f"staging/{name}") for name in STAGING] + [statement(f"marts/{name}") for name in MARTS]
+    names = ["macros", *(f"staging/{name}" for name in STAGING), *(f"marts/{name}" for name in MARTS)]
+    texts = [statement(name) for name in names]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -29,6 +29,7 @@ _LIMITS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 _STREAMED = 16_384  # rows at a time
+ORDERS = "orders"  # the part of the archive that journeys are read from (sql/macros.sql)
 
 
 class WarehouseError(ShopfloorError):
@@ -253,29 +254,39 @@ class Warehouse:
         self._writer.execute("set lock_configuration = true")
 
     def _prepare(self) -> None:
+        self._writer.execute(statement("macros"))
         self._writer.execute(statement("schema"))
         self._writer.execute(statement("quality"))
         with self.transaction():
-            self._writer.execute(view_of_all(self.archive, self._archived()))
+            self._make_views(self._archived())
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):
                 self._forget_marts()
             self._make_marts()
 
-    def _archived(self) -> list[str]:
-        return [row[0] for row in self._writer.execute("select file from archived_files order by file").fetchall()]
+    def _archived(self) -> list[tuple[str, str | None]]:
+        return self._writer.execute("select file, part from archived_files order by file").fetchall()
+
+    def _make_views(self, archived: Sequence[tuple[str, str | None]]) -> None:
+        for view in views_of_raw(self.archive, archived):
+            self._writer.execute(view)
 
     def _forget_marts(self) -> None:
         """The marts are made again from the raw rows, archived ones too, when the SQL that fills them has changed."""
         if self._archived():
             self._writer.execute(statement("archiving/bring_back"))
             self._writer.execute("delete from archived_files")
-            self._writer.execute(view_of_all(self.archive, []))
-        for mart in MARTS:
+            self._make_views([])
+        for mart in self._marts_there():
             self._writer.execute(f"drop view if exists {mart}")
             self._writer.execute(f"drop view if exists fresh_{mart}")
             self._writer.execute(f"drop table if exists kept_{mart}")
         self._writer.execute("delete from rolled_up")
         self._writer.execute("insert into rolled_up values (0, $marts)", {"marts": fingerprint()})
+
+    def _marts_there(self) -> list[str]:
+        """By an earlier version too, which may have had others."""
+        kept = "select table_name from duckdb_tables() where starts_with(table_name, 'kept_') and not internal"
+        return [str(row[0]).removeprefix("kept_") for row in self._writer.execute(kept).fetchall()]
 
     def _make_marts(self) -> None:
         for name in STAGING:
@@ -299,9 +310,20 @@ def _own_errors() -> Iterator[None]:
         raise WarehouseError(_first_line(error)) from error
 
 
-def view_of_all(archive: Path, files: Sequence[str]) -> str:
-    """The statement that makes the view of every raw row, those in these files of the archive too."""
-    raw = "create or replace view every_event as select * from raw_events"
+def views_of_raw(archive: Path, files: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The statements that make the views of raw rows, archived ones too: of every one, and of those of orders.
+
+    `files` are the archive's by name and part; one without a part has rows of both.
+    """
+    of_orders = [file for file, part in files if part in (ORDERS, None)]
+    return [
+        _view("every_event", archive, [file for file, _ in files]),
+        _view("order_events", archive, of_orders),
+    ]
+
+
+def _view(name: str, archive: Path, files: Sequence[str]) -> str:
+    raw = f"create or replace view {name} as select * from raw_events"  # noqa: S608 (a name from here)
     if not files:
         return raw
     paths = ", ".join("'" + str(archive / file).replace("'", "''") + "'" for file in files)

@@ -36,6 +36,8 @@ create table if not exists archived_files (
     last_batch bigint not null,
     newest_id varchar
 );
+-- which rows of the day they are: orders, rest, or all (NULL) as an earlier version wrote them
+alter table archived_files add column if not exists part varchar;
 
 -- the log that this warehouse was filled from: none before the first transaction, then one
 create table if not exists log_identity (log_id varchar not null);
@@ -45,9 +47,6 @@ create table if not exists rolled_up (batch bigint not null, marts varchar not n
 
 -- delays from an event's time to its commit here, counted in buckets 5% wide
 create table if not exists delay_buckets (minute timestamp not null, bucket smallint not null, events bigint not null);
-
--- whether an id has the form of a UUIDv7, which sorts by the millisecond in which it was made
-create or replace macro time_ordered(id) as length(id) = 36 and substr(id, 15, 1) = '7';
 
 -- what is committed and not yet in the marts
 create or replace view fresh_rows as

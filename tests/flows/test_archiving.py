@@ -14,8 +14,10 @@ from analytics.archiving import Archive
 from analytics.ingest import Ingest
 from analytics.rebuilding import rebuild
 from analytics.warehouse import WarehouseError
+from shop_stack.envelope import Envelope, encode
 from shop_stack.eventlog.interface import Record
-from shop_stack.events import OrderCompleted, OrderRejected
+from shop_stack.events import OrderCompleted, OrderRejected, ProductViewed
+from shop_stack.ids import uuid7
 from shop_stack.stack import Retention
 from tests.analytics_stand import NOW, Stand, days_before, past_minute, past_order, placed, record, stand
 
@@ -76,6 +78,37 @@ def test_old_days_leave_the_database_and_every_answer_stays(tmp_path: Path) -> N
     assert answers(made) == before
     made.check()
     made.close()
+
+
+def test_journeys_are_read_from_the_files_of_orders_alone(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    viewed = ProductViewed(session_id="s1", product_id="p1")
+    about = [mentioned(OrderCompleted(order_id="o1-1", customer_id="c", lines=[], total_minor=1, seconds=1.0), "o1-2")]
+    made.log.append("shop.orders", about)
+    made.put(viewed)
+    made.catch_up()
+    made.ingest.roll_up()
+    before = {order: made.ask("order_journey", order_id=order) for order in ("o1-1", "o1-2")}
+    assert [[step["type"].split(".")[2] for step in steps] for steps in before.values()] == [
+        ["placed", "completed"], ["placed", "completed"]]  # fmt: skip
+    archive(made, at=timedelta(days=1)).turn()
+    assert {Path(file).name.split("-")[0] for file in entered(made)} == {"orders", "rest"}
+    assert rows(made, "(from every_event except from order_events)") == 2, "what was viewed, and a minute of the past"
+    assert {order: made.ask("order_journey", order_id=order) for order in before} == before
+    made.warehouse.write("update archived_files set part = null")
+    made = made.reopen()
+    assert rows(made, "(from every_event except from order_events)") == 0, "an earlier version kept all together"
+    assert {order: made.ask("order_journey", order_id=order) for order in before} == before
+    made.check()
+    made.close()
+
+
+def mentioned(event: OrderCompleted, correlation: str) -> Record:
+    """An event about its order that bears another one as its correlation."""
+    envelope = Envelope(
+        id=uuid7(NOW), source="/tests", subject=event.order_id, time=NOW, correlationid=correlation, data=event
+    )
+    return Record(key=event.order_id, value=encode(envelope))
 
 
 def test_what_comes_later_meets_what_was_archived(tmp_path: Path) -> None:
@@ -249,13 +282,15 @@ def test_archiving_goes_on_beside_ingestion(tmp_path: Path) -> None:
         assert sum(r["repeats"] for r in made.ask("records_counted")) == 25 * 20
 
 
-def test_many_large_events_are_archived_within_the_memory_that_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_orders", [False, True])
+def test_many_large_events_are_archived_within_the_memory_that_there_is(tmp_path: Path, of_orders: bool) -> None:
     number, filling = 36_000, "0123456789" * 300
+    order = b'"correlationid":"o%d",' if of_orders else b'"subject":"s%d",'
     with stand(tmp_path) as made:
         for start in range(0, number, 4_000):
             made.log.append("ops.samples", [
-                Record("stack", b'{"id":"e%d","source":"/s","type":"t.v1","time":"2026-11-01T00:00:00Z","data":"%d%s"}'
-                       % (n, n, filling.encode()))
+                Record("stack", b'{"id":"e%d","source":"/s","type":"ops.stack.t.v1","time":"2026-11-01T00:00:00Z",'
+                                b'%s"data":"%d%s"}' % (n, order % (n % 997), n, filling.encode()))
                 for n in range(start, start + 4_000)
             ])  # fmt: skip
         made.catch_up()

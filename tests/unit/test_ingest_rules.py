@@ -111,7 +111,7 @@ def test_each_mart_is_filled_when_an_event_came_that_it_heeds() -> None:
         for kind in heeded(mart):
             assert mart in to_roll_up({kind})
         assert heeded(mart) or mart in to_roll_up(set())
-    of_all = ["order_batches", "event_types", "partition_positions", "topic_minutes"]
+    of_all = ["order_mentions", "event_types", "partition_positions", "topic_minutes"]
     assert to_roll_up({"shop.product.added.v1"}) == ["late_edges", "event_edges", "products", *of_all]
     plain = to_roll_up({"shop.behaviour.product-viewed.v1"})
     assert plain == ["funnel_spans", "cart_visits", "behaviour", *of_all], "what is most fills little"

@@ -1,6 +1,6 @@
 -- one row per event of an order, in the order in which they happened
 with
-places as materialized (select distinct batch, correlated from order_batches where order_hash = hash($order_id))
+mentions as materialized (select distinct batch from order_mentions where order_hash = hash($order_id))
 select
     time as at,
     type,
@@ -11,15 +11,13 @@ select
     data
 from (
     -- each condition by itself passes over the parts whose bounds exclude it; joined by `or` neither does
-    select * from every_event
-    where correlation_id = $order_id
-        and batch in (select batch from places) and batch >= (select min(batch) from places)
+    select * from order_events where correlation_id = $order_id
     union all
-    -- where there is none, the bound lies behind the last batch and nothing is read
-    select * from every_event
+    -- subjects are of all kinds, so that batches alone tell where; without any, nothing is read
+    select * from order_events
     where subject = $order_id and correlation_id is distinct from $order_id
-        and batch in (select batch from places where not correlated)
-        and batch >= (select coalesce(min(batch), 9223372036854775807) from places where not correlated)
+        and batch in (select batch from mentions)
+        and batch >= (select coalesce(min(batch), 9223372036854775807) from mentions)
 )
 where not repeat and time < $as_of
 order by time, source, sequence
