@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from analytics.coarsening import coarsen
 from analytics.durable import sync
 from analytics.lying_together import write_together
 from analytics.statements import statement
@@ -71,6 +72,8 @@ class Archive:
     def turn(self) -> int:
         """Archive the days before the limit, and younger ones while the database is too large; how many rows.
 
+        Minutes before their own limit become hours.
+
         Raises WarehouseError while another statement writes the same, OSError when the disk is full.
         """
         self._sweep()
@@ -80,6 +83,7 @@ class Archive:
             if days < self._retention.raw_days and not self._too_large():
                 break
             moved += self._archive(midnight - days * _DAY)
+        coarsen(self._warehouse, midnight - self._retention.minute_days * _DAY)
         if moved and self._too_large():
             log.warning("the warehouse is larger than %d MB without raw events", self._retention.database_mb)
         return moved

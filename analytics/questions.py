@@ -135,28 +135,31 @@ QUESTIONS: dict[str, Question] = {
                 "lag": "events",
                 "cpu_cores": "cores",
             },
-            "p95_ms is the mean of the samples' p95, weighted by their requests.",
+            "p95_ms is the mean of the samples' p95, weighted by their requests."
+            " By the hour after `minute_days` of stack.toml.",
             looks_back=True,
         ),
         Question(
             "lag_by_group",
             _SPAN,
             {"lag": "events", "seconds": "s", "orders_waiting": "orders", "waiting_minor": "minor"},
-            "Live only. Seconds are the age of the oldest, 0 while events flow; orders and money are at least so much.",
+            "Live only. Seconds are the age of the oldest, 0 while events flow; orders and money are at least so much."
+            " By the hour after `minute_days` of stack.toml.",
             looks_back=True,
         ),
         Question(
             "lag_by_partition",
             (*_SPAN, Parameter("service", "text", "all")),
             {"partition": "number", "lag": "events", "seconds": "s", "share": "share"},
-            "Live only, and only partitions in which events waited. The share is of the group's events that waited.",
+            "Live only, and only partitions in which events waited. The share is of the group's events that waited."
+            " By the hour after `minute_days` of stack.toml.",
             looks_back=True,
         ),
         Question(
             "event_to_query_delay",
             _SPAN,
             {"events": "events", "median_ms": "ms", "p95_ms": "ms", "p99_ms": "ms"},
-            "Live events, counted up to a minute late, exact to 5%.",
+            "Live events, counted up to a minute late, exact to 5%. By the hour after `minute_days` of stack.toml.",
         ),
         Question(
             "order_journey",
@@ -279,7 +282,8 @@ QUESTIONS: dict[str, Question] = {
                 **dict.fromkeys(("wanted", "ready", "least_ready", "most_ready", "mean_ready"), "replicas"),
                 "short_seconds": "s",
             },
-            "Live only. Replicas are those of the process group; short are the seconds with fewer ready than wanted.",
+            "Live only. Replicas are those of the process group; short are the seconds with fewer ready than wanted."
+            " By the hour after `minute_days` of stack.toml.",
             looks_back=True,
         ),
         Question(

@@ -10,6 +10,7 @@ import msgspec
 from shop_stack.errors import SettingError
 
 Access = Literal["public", "shopper", "operator"]
+_FORECAST_DAYS = 17
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,10 +90,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long analytics keeps raw events in its database: `raw_days` whole days, fewer when it has `database_mb`.
 
-    Older ones go to Parquet files by day, where the same questions find them. 0 days: only today's stay.
+    Older ones go to Parquet files by day, where the same questions find them. 0 days: only today's stay. What is
+    told of services by the minute is told by the hour after `minute_days`.
     """
 
     raw_days: int = 7
+    minute_days: int = 60
     database_mb: int = 2048
 
 
@@ -152,6 +155,8 @@ def _check(stack: Stack, source: Path) -> None:
         raise SettingError(f"{source}: a service is named twice")
     if stack.retention.raw_days < 0 or stack.retention.database_mb < 1:
         raise SettingError(f"{source}: retention: raw_days must be 0 or more, database_mb 1 or more")
+    if stack.retention.minute_days < _FORECAST_DAYS:
+        raise SettingError(f"{source}: retention: minute_days must be {_FORECAST_DAYS} or more: forecasts read so many")
     if not 0 < stack.checkout.completion_share < 1 or stack.checkout.within_s <= 0:
         raise SettingError(f"{source}: checkout: completion_share must be between 0 and 1, completion_s above 0")
     for spec in stack.services:

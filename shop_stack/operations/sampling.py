@@ -20,7 +20,7 @@ from shop_stack.operations.log_link import SAMPLE_KEY, LogLink
 from shop_stack.operations.model import GroupLag
 from shop_stack.operations.replica_reports import NOTHING, Report, Reporters
 from shop_stack.operations.store import SOURCE
-from shop_stack.runtime.interface import Group, Observation, Runtime
+from shop_stack.runtime.interface import Group, Observation, Part, Replica, Runtime
 from shop_stack.stack import Stack
 
 INTERVAL_S = 1.0
@@ -36,7 +36,7 @@ class Snapshot:
     observation: Observation | None = None
     runtime_error: str | None = None
     gateway_error: str | None = None
-    cpu: Mapping[int, float] = field(default_factory=dict)
+    cpu: Mapping[str, float] = field(default_factory=dict)
     reports: Mapping[str, Report] = field(default_factory=dict)
 
     def group(self, name: str) -> Group | None:
@@ -114,7 +114,7 @@ class Sampler:
         for follow_up in self._after:
             follow_up(self.snapshot, now)
 
-    def _observe(self) -> tuple[Observation | None, str | None, Mapping[int, float]]:
+    def _observe(self) -> tuple[Observation | None, str | None, Mapping[str, float]]:
         last = self.snapshot
         if last.observation and self._ticks % _OBSERVE_EVERY and time.monotonic() > self._hurry_until:
             return last.observation, last.runtime_error, last.cpu
@@ -216,7 +216,7 @@ class Sampler:
             p95_ms=p95,
             p99_ms=p99,
             lag=last.lag,
-            cpu_cores=sum(self.snapshot.cpu.get(replica.pid, 0.0) for replica in replicas),
+            cpu_cores=sum(self.snapshot.cpu.get(replica.process, 0.0) for replica in replicas),
             memory_bytes=sum(replica.memory_bytes for replica in replicas),
             outbox_age_s=report.outbox_age_s,
             stopped_aggregates=len(report.stopped),
@@ -238,15 +238,21 @@ def ready_replicas(group: Group | None) -> int:
     return sum(1 for replica in group.replicas if replica.state == "ready") if group else 0
 
 
-def cpu_cores(earlier: Observation | None, later: Observation, known: Mapping[int, float]) -> dict[int, float]:
-    """CPU in cores by process id between two observations; what is known already when they are the same."""
-    before = _cpu_seconds(earlier) if earlier else {}
-    seconds = later.at - earlier.at if earlier else 0.0
-    if seconds <= 0:
-        return dict(known)
-    return {pid: max(0.0, used - before[pid]) / seconds for pid, used in _cpu_seconds(later).items() if pid in before}
+def cpu_cores(earlier: Observation | None, later: Observation, known: Mapping[str, float]) -> dict[str, float]:
+    """CPU in cores by process between two observations; what is known already where none was read in between."""
+    before = _cpu_read(earlier) if earlier else {}
+    found = {}
+    for process, (used, at) in _cpu_read(later).items():
+        if process in before:
+            used_before, at_before = before[process]
+            new = at > at_before
+            found[process] = max(0.0, used - used_before) / (at - at_before) if new else known.get(process, 0.0)
+    return found
 
 
-def _cpu_seconds(observation: Observation) -> dict[int, float]:
-    replicas = {replica.pid: replica.cpu_s for group in observation.groups for replica in group.replicas}
-    return replicas | {part.pid: part.cpu_s for part in observation.parts if part.pid is not None}
+def _cpu_read(observation: Observation) -> dict[str, tuple[float, float]]:
+    """CPU seconds of each process, and when they were read."""
+    running: list[Replica | Part] = [*observation.parts]
+    for group in observation.groups:
+        running += group.replicas
+    return {one.process: (one.cpu_s, observation.at if one.cpu_at is None else one.cpu_at) for one in running}

@@ -197,7 +197,7 @@ class Views:
 
 
 def _part_view(part: Part, snapshot: Snapshot, *, up: bool, because: str) -> PartView:
-    cores = snapshot.cpu.get(part.pid, 0.0) if part.pid is not None else 0.0
+    cores = snapshot.cpu.get(part.process, 0.0)
     return PartView(
         name=part.name, up=up, because=because, cpu_cores=cores, memory_bytes=part.memory_bytes, address=part.address
     )
@@ -211,6 +211,6 @@ def _replica(replica: Replica, snapshot: Snapshot, at: float) -> ReplicaView:
         state=replica.state,
         age_s=max(0.0, at - replica.started_at),
         restarts=replica.restarts,
-        cpu_cores=snapshot.cpu.get(replica.pid, 0.0),
+        cpu_cores=snapshot.cpu.get(replica.process, 0.0),
         memory_bytes=replica.memory_bytes,
     )

@@ -12,7 +12,7 @@ State = Literal["starting", "ready", "draining", "stopping", "crashed", "stopped
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """One running copy of a process group. It answers on `host` and `port`; `cpu_s` is CPU used since it started.
 
-    `pid` is 0 where the runtime does not know it.
+    `pid` is 0 where the runtime does not know it, `cpu_at` when `cpu_s` was read (Unix seconds), None: as observed.
     """
 
     name: str
@@ -25,6 +25,12 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     memory_bytes: int
     note: str = ""
+    cpu_at: float | None = None
+
+    @property
+    def process(self) -> str:
+        """Which process it is: another one after a restart."""
+        return f"{self.name} {self.pid} {self.started_at:g}"
 
     @property
     def place(self) -> Place:
@@ -52,6 +58,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     address: str | None = None
     note: str = ""
+    cpu_at: float | None = None
+
+    @property
+    def process(self) -> str:
+        """Which process it is: another one after a restart."""
+        return f"{self.name} {self.pid} {self.restarts}"
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
+from msgspec import structs
 
 from shop_stack.events import ForecastMade, Point
 from shop_stack.operations import envoy_statistics as envoy
@@ -210,9 +211,27 @@ def observation(at: float, cpu_s: float = 0.0, restarts: int = 0) -> Observation
 
 
 def test_cpu_is_the_difference_over_the_time() -> None:
-    assert cpu_cores(observation(10, 5.0), observation(12, 6.0), {}) == {1: 0.5}
-    assert cpu_cores(observation(10, 5.0), observation(10, 5.0), {1: 0.25}) == {1: 0.25}
+    (process,) = (one.process for one in observation(10).groups[0].replicas)
+    assert cpu_cores(observation(10, 5.0), observation(12, 6.0), {}) == {process: 0.5}
+    assert cpu_cores(observation(10, 5.0), observation(10, 5.0), {process: 0.25}) == {process: 0.25}
     assert cpu_cores(None, observation(10, 5.0), {}) == {}
+
+
+def containers(at: float, read_at: float, *cpu_s: float) -> Observation:
+    """Replicas of which no process id is known, read at a time of their own."""
+    names = ("orders-1", "orders-2")
+    replicas = [structs.replace(replica(cpu_s=used), name=name, pid=0, cpu_at=read_at)
+                for name, used in zip(names, cpu_s, strict=True)]  # fmt: skip
+    group = Group(name="orders", services=["orders"], desired=2, replicas=replicas)
+    return Observation(at=at, ready=True, groups=[group], parts=[])
+
+
+def test_each_container_has_its_own_cpu_and_keeps_it_until_it_is_read_again() -> None:
+    first, again = containers(10, 9, 5.0, 7.0), containers(12, 9, 5.0, 7.0)
+    later = containers(15, 14, 5.5, 9.5)
+    busy = cpu_cores(again, later, cpu_cores(first, again, {}))
+    assert sorted(busy.values()) == [0.1, 0.5]
+    assert cpu_cores(later, containers(16, 14, 5.5, 9.5), busy) == busy
 
 
 def test_three_restarts_within_a_minute_are_a_loop_that_ends() -> None:
