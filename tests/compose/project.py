@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -48,6 +49,12 @@ class Project:
     def shopfloor(self, *words: str, timeout_s: float = 300.0, check: bool = True) -> str:
         """A command in a console container of its own."""
         return self.compose("run", "--rm", "-T", "console", "shopfloor", *words, timeout_s=timeout_s, check=check)
+
+    def in_a_terminal(self, *words: str) -> str:
+        """`docker compose WORDS` as a line for a shell, with what Compose is told beside the file."""
+        told = ("GATEWAY_PORT", "DASHBOARD_PORT", "COMPOSE_PROJECT_NAME", "SHOPFLOOR_VERSION")
+        given = [f"{name}={self.environment[name]}" for name in told]
+        return shlex.join(["env", "-C", str(ROOT), *given, "docker", "compose", *words])
 
     def load(self, rate: float, seconds: float) -> "subprocess.Popen[str]":
         """Orders alone, in the background; ends with a report in JSON on its standard output."""

@@ -1,12 +1,15 @@
 """The unmodified compose.yaml: what runs, what is published, scaling, faults, and whether the books balance."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests import needs
 from tests.compose.project import Project, until
+from tests.terminal import Terminal
 
 OURS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
 ONCE = {"prepare", "engines", "past"}
@@ -77,21 +80,66 @@ def test_each_container_knows_its_own_secrets_and_one_holds_the_engine(project: 
     ]
 
 
-def test_scaled_to_three_and_back_under_load_without_a_failed_request(project: Project) -> None:
-    load = project.load(rate=4, seconds=40)
-    for service in ("orders", "payments"):
-        project.shopfloor("scale", service, "3", "--reason", "a trial")
-        numbers = [one["Config"]["Labels"]["com.docker.compose.container-number"] for one in project.of(service)]
-        assert numbers == ["1", "2", "3"]
-    until(lambda: len(shares := _sharing(project, "orders")) == 3 and min(shares) > 0, 30)
-    for service in ("orders", "payments"):
-        project.shopfloor("scale", service, "1", "--reason", "a trial", "--force")
-        assert len(project.of(service)) == 1
+def test_scaled_to_three_and_back_by_console_keys_under_load_without_a_failed_request(project: Project) -> None:
+    console = Terminal(needs.tmux(), project.in_a_terminal("run", "--rm", "console") + "; exec cat", 120, 40)
+    load = project.load(rate=4, seconds=50)
+    try:
+        console.until("live", "▸", seconds=60)
+        for service in ("orders", "payments"):
+            by_keys(console, service, 3)
+            until(lambda: numbers(project, service) == ["1", "2", "3"], 60)  # noqa: B023 - asked at once
+        until(lambda: len(shares := _sharing(project, "orders")) == 3 and min(shares) > 0, 30)
+        for service in ("orders", "payments"):
+            by_keys(console, service, 1)
+            until(lambda: numbers(project, service) == ["1"], 60)  # noqa: B023
+    finally:
+        console.close()
     report = json.loads(load.communicate(timeout=240)[0])
     assert report["failed_requests"] == 0, report
     assert report["orders_placed"] >= 100
     assert report["orders_completed"] + report["orders_rejected"] == report["orders_placed"], report
     until(lambda: balanced(project), 60, 2)
+
+
+def by_keys(console: Terminal, service: str, replicas: int) -> None:
+    """Select a service with the arrows, choose a number, and do it: as an operator who reads what the screen says."""
+    at = console.until_changed(selected, None)
+    while at != service:
+        console.press("Down" if OURS.index(at) < OURS.index(service) else "Up")
+        at = console.until_changed(selected, at)
+    console.press("s")
+    console.until(f"scale {service}")
+    number = console.until_changed(chosen, None)
+    while number != replicas:
+        console.press("+" if number < replicas else "-")
+        number = console.until_changed(chosen, number)
+    said = console.until_changed(promised, None)
+    console.press("Enter")
+    if said == "refused":
+        console.until("one more Enter")
+        console.press("Enter")
+    console.until(f"scale {service} {'1→3' if replicas > 1 else '3→1'}", seconds=90)
+
+
+def selected(screen: str) -> str | None:
+    """The service at the cursor."""
+    found = re.search(rf"▸.?({'|'.join(OURS)}) ", screen)
+    return found[1] if found else None
+
+
+def chosen(screen: str) -> int | None:
+    """The number of replicas in the dialog."""
+    found = re.search(r"\[−\] +\d+ → (\d+) +\[\+\]", screen)
+    return int(found[1]) if found else None
+
+
+def promised(screen: str) -> str | None:
+    """Whether the dialog tells what to expect, or that it would be refused."""
+    return next((word for word in ("refused", "Expected") if word in screen), None)
+
+
+def numbers(project: Project, service: str) -> list[str]:
+    return [one["Config"]["Labels"]["com.docker.compose.container-number"] for one in project.of(service)]
 
 
 ASK_BROKER = (

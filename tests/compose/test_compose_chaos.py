@@ -12,6 +12,7 @@ from tests.compose.project import Project
 from tests.compose.stand import ComposeStand, one_after_the_other
 
 LOAD_S = 70.0
+START_S = 240.0
 VICTIMS = ("kill-replica", "kill-analytics", "kill-gateway", "kill-kafka", "kill-postgres")
 
 
@@ -20,6 +21,7 @@ def stand(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The project without its own shoppers: only then a strict audit can be made."""
     project.compose("stop", "shoppers")
     stand = ComposeStand.on(project, tmp_path_factory.mktemp("stand"))
+    assert stand.quiet(START_S), "the made-up past is read by then, and all that was sold"
     yield stand
     stand.close()
     project.compose("start", "shoppers")

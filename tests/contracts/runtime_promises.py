@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -58,7 +59,7 @@ class RuntimePromises:
         for group in seen.groups:
             assert [one.state for one in group.replicas] == ["ready"] * group.desired
             for one in group.replicas:
-                assert one.name.endswith(f"{group.name}-1")
+                assert re.fullmatch(rf"(.+-)?{group.name}-\d+", one.name), one.name
                 assert readyz(one.place) == "readyz 200"
                 assert 0 < one.started_at < seen.at
                 assert one.restarts >= 0

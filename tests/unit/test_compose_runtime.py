@@ -86,9 +86,10 @@ def test_a_log_s_frames_become_lines_and_half_a_frame_tells_what_it_holds(cut: i
 
 def test_usage_is_told_for_both_kinds_of_cgroup() -> None:
     cpu = {"cpu_usage": {"total_usage": 2_500_000_000}}
-    first = {"cpu_stats": cpu, "memory_stats": {"usage": 100, "stats": {"total_inactive_file": 30}}}
+    first = {"cpu_stats": cpu, "memory_stats": {"usage": 100, "stats": {"total_inactive_file": 30}},
+             "read": "1970-01-01T00:00:09.250000001Z"}  # fmt: skip
     second = {"cpu_stats": cpu, "memory_stats": {"usage": 100, "stats": {"inactive_file": 40}}}
-    assert usage_of(first) == Usage(2.5, 70)
+    assert usage_of(first) == Usage(2.5, 70, 9.25)
     assert usage_of(second) == Usage(2.5, 60)
     assert usage_of({}) == Usage()
 

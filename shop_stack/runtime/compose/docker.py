@@ -73,10 +73,14 @@ class _Created(msgspec.Struct):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """CPU seconds since the container started, and its memory in bytes without the file cache."""
+    """CPU seconds since the container started, its memory in bytes without the file cache, and when that was so.
+
+    `at` is Unix seconds.
+    """
 
     cpu_s: float = 0.0
     memory_bytes: int = 0
+    at: float = 0.0
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -206,7 +210,9 @@ def usage_of(stats: Json) -> Usage:
     memory = stats.get("memory_stats", {})
     cache = memory.get("stats", {})
     idle = cache.get("total_inactive_file", cache.get("inactive_file", 0))
-    return Usage(cpu_ns / 1e9, max(0, memory.get("usage", 0) - idle))
+    read = stats.get("read")
+    at = datetime.fromisoformat(read).timestamp() if read else 0.0
+    return Usage(cpu_ns / 1e9, max(0, memory.get("usage", 0) - idle), at)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -158,7 +158,7 @@ class Keeper:
         state = _state_of(one)
         address = next(iter(one.addresses.values()), None)
         return Part(name=one.service, pid=None, state=state, restarts=life.restarts, cpu_s=used.cpu_s, address=address,
-                    memory_bytes=used.memory_bytes, note="" if state == "ready" else one.status)  # fmt: skip
+                    memory_bytes=used.memory_bytes, cpu_at=used.at, note="" if state == "ready" else one.status)  # fmt: skip
 
     async def _hear(self, wake: asyncio.Event) -> None:
         while True:

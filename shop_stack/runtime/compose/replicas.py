@@ -234,6 +234,7 @@ def _seen(copy: Copy) -> Replica:
         started_at=copy.life.started_at or float(copy.container.created),
         restarts=copy.life.restarts,
         cpu_s=copy.usage.cpu_s,
+        cpu_at=copy.usage.at,
         memory_bytes=copy.usage.memory_bytes,
         note="" if copy.running else copy.container.status,
     )
