@@ -135,7 +135,8 @@ def chosen(screen: str) -> int | None:
 
 def promised(screen: str) -> str | None:
     """Whether the dialog tells what to expect, or that it would be refused."""
-    return next((word for word in ("refused", "Expected") if word in screen), None)
+    found = re.search(r"│ (refused|Expected)", screen)
+    return found[1] if found else None
 
 
 def numbers(project: Project, service: str) -> list[str]:

@@ -157,8 +157,9 @@ class Keeper:
         used, life = self._usages.get(one.id, Usage()), self._lives.get(one.id, Life())
         state = _state_of(one)
         address = next(iter(one.addresses.values()), None)
-        return Part(name=one.service, pid=None, state=state, restarts=life.restarts, cpu_s=used.cpu_s, address=address,
-                    memory_bytes=used.memory_bytes, cpu_at=used.at, note="" if state == "ready" else one.status)  # fmt: skip
+        return Part(name=one.service, pid=None, state=state, restarts=life.restarts, cpu_s=used.cpu_s, cpu_at=used.at,
+                    memory_bytes=used.memory_bytes, address=address,
+                    note="" if state == "ready" else one.status)  # fmt: skip
 
     async def _hear(self, wake: asyncio.Event) -> None:
         while True:
