@@ -1,0 +1,102 @@
+"""Three brokers, of which one is lost under load and comes back: `python -m tests.soak.compose_brokers`.
+
+Prints JSON: seconds from the loss until every group has read what there is and the shop answers, for two seconds;
+the same from the broker's return, with every partition on three brokers again; what the shoppers saw; the strict audit.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from shop_stack.errors import ShopfloorError
+from shop_stack.runtime.ports import choose_ports
+from tests.compose.project import UP_S, Project
+from tests.compose.stand import ComposeStand
+
+NEAR_THE_END = 50
+STEADY_S = 2.0
+PATIENCE_S = 180.0
+MISSING = (
+    "from kafka import KafkaAdminClient\n"
+    "topics = KafkaAdminClient(bootstrap_servers='brokers:9092').describe_topics()\n"
+    "print(sum(len(p['isr_nodes']) < 3 for topic in topics for p in topic['partitions']))\n"
+)
+
+
+def seconds_until(holds: Callable[[], bool]) -> float | None:
+    """From now until it holds for two seconds on end; None when it does not come."""
+    begun, since = time.monotonic(), None
+    while (now := time.monotonic()) - begun < PATIENCE_S:
+        if not holds():
+            since = None
+        elif since is None:
+            since = now
+        elif now - since >= STEADY_S:
+            return round(since - begun, 1)
+        time.sleep(0.2)
+    return None
+
+
+def is_normal(stand: ComposeStand) -> bool:
+    """Whether all replicas are ready, the shop answers and no group is far behind; brokers are not asked."""
+    try:
+        ready = all(one.state == "ready" for group in stand.runtime.observe().groups for one in group.replicas)
+        answer = httpx.get(f"http://127.0.0.1:{stand.project.gateway}/v1/pages/search?q=", timeout=2, trust_env=False)
+        return ready and answer.status_code < 500 and stand.behind() <= NEAR_THE_END
+    except (ShopfloorError, OSError, httpx.HTTPError, psycopg.Error):
+        return False
+
+
+def on_three(project: Project) -> bool:
+    """Whether every partition lies on three brokers."""
+    said = project.compose("exec", "-T", "operations", "python", "-c", MISSING, check=False)
+    return said.strip() == "0"
+
+
+def main() -> None:
+    """Start three brokers and the shop, lose one, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=5.0, help="orders a second")
+    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--broker", default="kafka-2")
+    chosen = parser.parse_args()
+    os.environ["COMPOSE_FILE"] = "compose.yaml:compose.kafka3.yaml"
+    ports = choose_ports({})
+    project = Project(ports["gateway"], ports["dashboard"])
+    project.compose("down", "-v", "--timeout", "1")
+    try:
+        begun = time.monotonic()
+        project.compose("up", "-d", "--wait", timeout_s=UP_S)
+        said: dict[str, object] = {"start_s": round(time.monotonic() - begun, 1), "broker": chosen.broker}
+        project.compose("stop", "shoppers")
+        with tempfile.TemporaryDirectory() as folder:
+            stand = ComposeStand.on(project, Path(folder))
+            said["quiet_before"] = stand.quiet(300)
+            load = project.load(chosen.rate, chosen.seconds)
+            time.sleep(10)
+            project.compose("kill", chosen.broker)
+            said["normal_without_it_s"] = seconds_until(lambda: is_normal(stand))
+            project.compose("start", chosen.broker)
+            said["normal_with_it_again_s"] = seconds_until(lambda: is_normal(stand) and on_three(project))
+            report = json.loads(load.communicate(timeout=chosen.seconds + 300)[0])
+            kept = ("placed", "completed", "rejected", "open")
+            said |= {f"orders_{state}": report[f"orders_{state}"] for state in kept}
+            said |= {name: report[name] for name in ("requests", "failed_requests", "retried_requests", "p95_ms")}
+            said["quiet_after"] = stand.quiet(120)
+            audit = stand.audit()
+            said["audit"] = {"ok": audit["ok"], "invariants": len(audit["invariants"])}
+            stand.close()
+        print(json.dumps(said))
+    finally:
+        project.compose("down", "-v", "--timeout", "5", check=False)
+
+
+if __name__ == "__main__":
+    main()
