@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests import needs
-from tests.compose.project import Project, until
+from tests.compose.project import NAME, Project, until
 from tests.terminal import Terminal
 
 OURS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
@@ -81,7 +81,8 @@ def test_each_container_knows_its_own_secrets_and_one_holds_the_engine(project: 
 
 
 def test_scaled_to_three_and_back_by_console_keys_under_load_without_a_failed_request(project: Project) -> None:
-    console = Terminal(needs.tmux(), project.in_a_terminal("run", "--rm", "console") + "; exec cat", 120, 40)
+    name = f"{NAME}-operator"
+    console = Terminal(needs.tmux(), project.in_a_terminal("run", "--rm", "--name", name, "console"), 120, 40)
     load = project.load(rate=4, seconds=50)
     try:
         console.until("live", "▸", seconds=60)
@@ -94,6 +95,7 @@ def test_scaled_to_three_and_back_by_console_keys_under_load_without_a_failed_re
             until(lambda: numbers(project, service) == ["1"], 60)  # noqa: B023
     finally:
         console.close()
+        project.run("docker", "rm", "-f", name, check=False)  # a container outlives the terminal that it was shown in
     report = json.loads(load.communicate(timeout=240)[0])
     assert report["failed_requests"] == 0, report
     assert report["orders_placed"] >= 100
