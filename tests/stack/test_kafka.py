@@ -14,7 +14,7 @@ from kafka.admin import ConfigResource
 from shop_stack.errors import ForeignLog, LogUnavailable
 from shop_stack.eventlog.interface import Record
 from shop_stack.eventlog.kafka import KafkaLog
-from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS
+from shop_stack.eventlog.kafka.cluster import BRIEF_MS, FETCH_WAIT_MS
 from shop_stack.eventlog.kafka.consumer import KafkaGroupConsumer
 from shop_stack.events.topics import TOPICS, Topic
 from tests import needs
@@ -166,6 +166,19 @@ def test_who_reads_partitions_in_turn_holds_no_fetch_that_the_next_would_wait_fo
             assert held["fetch_max_wait_ms"] < 50
         assert not log.wait({("shop.orders", n): end for n, end in enumerate(ends)}, 0.1)
         assert held["fetch_max_wait_ms"] == FETCH_WAIT_MS
+
+
+def test_a_member_that_is_behind_waits_for_no_idle_fetch(kafka_broker: Broker) -> None:
+    with KafkaLog(kafka_broker.address) as log:
+        log.append("shop.history", [Record("k", b"x" * 700) for _ in range(6000)])
+        member = log.subscribe("far-behind", ["shop.history", "shop.customers"])
+        held = member._consumer._fetcher.config
+        read = 0
+        while read < 6000:
+            read += len(records := member.poll(timeout_s=10))
+            assert records
+            assert held["fetch_max_wait_ms"] == (FETCH_WAIT_MS if read == 6000 else BRIEF_MS)
+        member.close()
 
 
 def append_patiently(log: KafkaLog, record: Record, within_s: float = 30.0) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -30,6 +30,9 @@ BATCH_BYTES = 1_048_588
 _CLIENTS_BOOTSTRAP_S = 10.0
 # How long a broker holds an idle fetch: each costs the client 3 ms, and what a rebalance brings waits for its end.
 FETCH_WAIT_MS = 1000
+# The same while there is more to read: a client has one fetch at a time with a broker, so that a partition which has
+# been emptied waits for the end of the idle one of its neighbours. That would be a megabyte a second.
+BRIEF_MS = 10
 # What passes by itself, and how long to ask again: a fresh cluster makes the topic of positions when first asked for
 # one; a connection that broke while nobody asked is refused until its back-off is over.
 _PASSING: dict[type[KafkaError], float] = {
@@ -43,6 +46,11 @@ _ASK_AGAIN_S = 0.1
 _DAY_MS = 86_400_000
 _OURS = "kafka-"
 _Answer = TypeVar("_Answer")
+
+
+def hold_idle_fetches(consumer: KafkaConsumer, milliseconds: int) -> None:
+    """The client has no setting for it that may change; its fetcher looks here with every request."""
+    consumer._fetcher.config["fetch_max_wait_ms"] = milliseconds
 
 
 class Cluster:

@@ -18,7 +18,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from shop_stack.errors import Fenced, LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, check_log_id, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS, Cluster
+from shop_stack.eventlog.kafka.cluster import BRIEF_MS, FETCH_WAIT_MS, Cluster, hold_idle_fetches
 from shop_stack.eventlog.kafka.records import from_kafka
 
 _SLICE_S = 1.0  # the library's poll cannot be woken: a waiting one returns this often to look, for 1.6 ms of CPU
@@ -138,6 +138,8 @@ class KafkaGroupConsumer:
             raise
         for batch in found.values():
             self._held += [from_kafka(record) for record in batch]
+        more = any((self._consumer.highwater(p) or 0) > batch[-1].offset + 1 for p, batch in found.items())
+        hold_idle_fetches(self._consumer, BRIEF_MS if more else FETCH_WAIT_MS)
 
     def _settle(self) -> None:
         """Hold the stored positions of partitions that have come to us against this log."""

@@ -10,7 +10,7 @@ from kafka.errors import LogTruncationError, OffsetOutOfRangeError
 from shop_stack.errors import LogUnavailable
 from shop_stack.eventlog.interface import StoredRecord, Stretch, check_position
 from shop_stack.eventlog.interface import TopicPartition as Partition
-from shop_stack.eventlog.kafka.cluster import FETCH_WAIT_MS, Cluster
+from shop_stack.eventlog.kafka.cluster import BRIEF_MS, FETCH_WAIT_MS, Cluster, hold_idle_fetches
 from shop_stack.eventlog.kafka.records import from_kafka
 from shop_stack.eventlog.kafka.unpacking import Fetched, unpack_leanly
 
@@ -18,7 +18,6 @@ _AHEAD = 4000  # records held of a partition before its fetching pauses
 _AT_ONCE = 4000
 _FAR_BEHIND = 1000  # records fetched and not read yet
 _PATIENCE_S = 10.0
-_BRIEF_MS = 10  # how long a broker holds an idle fetch of who reads here and there: what is next waits for its end
 _LOOK_S = 0.005  # a caught-up partition is looked at no more often than this
 
 
@@ -62,7 +61,7 @@ class PositionReader:
     def wait(self, ends: Mapping[Partition, int], timeout_s: float) -> bool:
         """Whether any of these partitions gets records beyond its position within the time."""
         self._place({p: position for p, position in ends.items() if self._next.get(p) != position})
-        self._hold_idle_fetches(FETCH_WAIT_MS)
+        hold_idle_fetches(self._consumer, FETCH_WAIT_MS)
         deadline = time.monotonic() + timeout_s
         while not any(self._ahead[partition] for partition in ends):
             left = deadline - time.monotonic()
@@ -91,17 +90,13 @@ class PositionReader:
         if self._next.get(partition) != position:
             end = self._cluster.ends([partition])[partition]
             check_position(partition, position, self._cluster.starts([partition])[partition], end)
-            self._hold_idle_fetches(_BRIEF_MS)
+            hold_idle_fetches(self._consumer, BRIEF_MS)
             self._place({partition: position})
             self._ends[partition] = end
         elif not self._ahead[partition] and time.monotonic() - self._looked > _LOOK_S:
             self._pull(0)
         if position < max(known_end, self._ends.get(partition, 0)):
             self._pull_until(lambda: bool(self._ahead[partition]), _PATIENCE_S, partition)
-
-    def _hold_idle_fetches(self, milliseconds: int) -> None:
-        """The client has no setting for it that may change; its fetcher looks here with every request."""
-        self._consumer._fetcher.config["fetch_max_wait_ms"] = milliseconds
 
     def _place(self, positions: Mapping[Partition, int]) -> None:
         if not positions:
