@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,9 @@ ORIGIN = "simulated"
 _BATCH = 2000
 _CUSTOMERS = 40_000
 _DAY_MINUTES = 1440
+_CATALOG_S = 60.0
+_AGAIN_S = 0.5
+_NOBODY = frozenset({502, 503, 504})
 Progress = Callable[[int, int], None]
 
 
@@ -62,16 +66,29 @@ def make_past(settings: Settings, stack: Stack, progress: Progress, now: datetim
 
 
 def add_products(home: Home, products: list[dict[str, Any]]) -> None:
-    """Put products into the catalog through the gateway, a hundred at a time, under keys of their own."""
+    """Put products into the catalog through the gateway, a hundred at a time, under keys of their own.
+
+    A catalog that is still being started is waited for. Raises NotRunning when it is not there after a minute.
+    """
     headers = {"authorization": f"Bearer {read_token(home)}"}
     with httpx.Client(base_url=read_endpoints(home).gateway, headers=headers, timeout=30, trust_env=False) as client:
         for start in range(0, len(products), 100):
             key = {"idempotency-key": f"made-up-{SEED}-{start}"}
-            answer = client.post("/v1/products/batch", json={"products": products[start : start + 100]}, headers=key)
+            answer = _answered(client, {"products": products[start : start + 100]}, key)
             if answer.status_code >= 300:
                 raise NotRunning(
                     f"the catalog refused the made-up products ({answer.status_code}): {answer.text[:200]}"
                 )
+
+
+def _answered(client: httpx.Client, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+    """What the catalog says, asked again under the same key while nobody answers for it."""
+    ends = time.monotonic() + _CATALOG_S
+    while True:
+        answer = client.post("/v1/products/batch", json=body, headers=headers)
+        if answer.status_code not in _NOBODY or time.monotonic() > ends:
+            return answer
+        time.sleep(_AGAIN_S)
 
 
 class Past:
