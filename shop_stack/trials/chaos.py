@@ -26,8 +26,9 @@ _DISCARDS = 5
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One run: its fault and seed, what the shoppers saw, how long until normal (seconds from the end of the cause),
-    and what the audit said. `verdict` is `ok`, `violated`, `not normal`, `not quiet`, `failed` or `skipped`."""
+    """One run: its fault and seed, what the shoppers saw (`failures` by kind), how long until normal (seconds from the
+    end of the cause), and what the audit said. `verdict` is `ok`, `violated`, `not normal`, `not quiet`, `failed` or
+    `skipped`."""
 
     fault: str
     seed: int
@@ -37,6 +38,7 @@ class Run(msgspec.Struct, kw_only=True):
     requests: int = 0
     retried_requests: int = 0
     failed_requests: int = 0
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
     orders: dict[str, int] = msgspec.field(default_factory=dict)
     back_to_normal_s: float | None = None
     dead_letters: int = 0
@@ -80,7 +82,7 @@ def _befall(
     except ValueError:
         raise ShopfloorError(f"the load broke off: {complaints.strip()[-300:]}") from None
     done.requests, done.failed_requests = report["requests"], report["failed_requests"]
-    done.retried_requests = report["retried_requests"]
+    done.retried_requests, done.failures = report["retried_requests"], report["failures"]
     done.orders = {state: report[f"orders_{state}"] for state in
                    ("placed", "completed", "rejected", "cancelled", "open")}  # fmt: skip
 

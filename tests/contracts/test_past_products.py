@@ -21,7 +21,7 @@ class Gateway(BaseHTTPRequestHandler):
     answers: list[int]
     keys: list[str]
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         self.keys.append(self.headers["idempotency-key"])
         status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
