@@ -10,7 +10,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     && rm -rf /opt/shopfloor/lib/python3.11/site-packages/pip /opt/shopfloor/lib/python3.11/site-packages/setuptools \
     && cd /opt/shopfloor/lib/python3.11/site-packages \
     && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
-    && rm -rf pyarrow/include pyarrow/src \
+    && rm -rf pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/*.pyx \
     && find . -name '*.pyi' -delete && find . -name '*.pxd' -delete && find . -name '*.a' -delete \
     && /opt/shopfloor/bin/python -m compileall -q -j 0 .
 
