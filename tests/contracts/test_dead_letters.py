@@ -59,6 +59,7 @@ def poisoned(context: Context, log: EventLog, tmp_path: Path) -> None:
     with following(context, log):
         send(log, product("bad", 1), product("bad", 2, "poison"), product("bad", 3), product("bad", 4))
         wait_until(lambda: stopped(context) and stopped(context)[0].parked == 2, "the aggregate to stop")
+        wait_until(lambda: told(log), "the dead letter on the log, where the relay puts it")
 
 
 def test_a_poison_record_is_told_of_with_its_origin(context: Context, log: EventLog) -> None:
