@@ -11,7 +11,7 @@ from shop_stack.trials.chaos import run
 from tests.compose.project import Project
 from tests.compose.stand import ComposeStand, one_after_the_other
 
-LOAD_S = 70.0
+LOAD_S = 55.0
 START_S = 240.0
 NOBODY = ("502", "503", "504", "Error")
 VICTIMS = ("kill-replica", "kill-analytics", "kill-gateway", "kill-kafka", "kill-postgres")

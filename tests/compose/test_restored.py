@@ -19,7 +19,7 @@ def test_backed_up_under_load_and_brought_back_from_nothing(project: Project, tm
     image = project.of("runtime")[0]["Config"]["Image"]
     running = replace(project, version=image.rpartition(":")[2])
     before = placed(running)
-    load = running.load(rate=2, seconds=20)
+    load = running.load(rate=2, seconds=15)
     until(lambda: len(placed(running)) > len(before) + 5, 60)
     kept = placed(running)
     print(running.run("./compose.backup", str(tmp_path)))
