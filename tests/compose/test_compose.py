@@ -83,7 +83,7 @@ def test_each_container_knows_its_own_secrets_and_one_holds_the_engine(project: 
 def test_scaled_to_three_and_back_by_console_keys_under_load_without_a_failed_request(project: Project) -> None:
     name = f"{NAME}-operator"
     console = Terminal(needs.tmux(), project.in_a_terminal("run", "--rm", "--name", name, "console"), 120, 40)
-    load = project.load(rate=4, seconds=40)
+    load = project.load(rate=4, seconds=50)
     try:
         console.until("live", "▸", seconds=60)
         for service in ("orders", "payments"):
