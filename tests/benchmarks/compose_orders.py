@@ -14,13 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shop_stack.runtime.ports import choose_ports
 from shop_stack.settings import Home, Settings
 from shop_stack.traffic.catalog import made_up_products
 from shop_stack.traffic.history import add_products
 from tests.benchmarks import orders
 from tests.benchmarks.process_tree import cpu_seconds
-from tests.compose.project import UP_S, Project, inspected
+from tests.compose.project import UP_S, Project, from_nothing, inspected
 
 TAKEN = """
 select count(*) as orders, median(ms) as median_ms, quantile_cont(ms, 0.95) as p95_ms
@@ -97,18 +96,13 @@ def measured(project: Project, rate: float, seconds: float) -> dict[str, Any]:
 def on_compose(rates: list[float], seconds: float) -> None:
     """The unmodified compose.yaml without the demo's shoppers."""
     os.environ["SHOPFLOOR_DEMO"] = "0"
-    ports = choose_ports({})
-    project = Project(ports["gateway"], ports["dashboard"])
-    project.compose("down", "-v", "--timeout", "1")
-    try:
+    with from_nothing() as project:
         begun = time.monotonic()
         project.compose("up", "-d", "--wait", timeout_s=UP_S)
         print(json.dumps({"compose_start_s": round(time.monotonic() - begun, 1)}), flush=True)
         project.compose("run", "--rm", "-T", "console", "python", "-c", PRODUCTS)
         for rate in rates:
             print(json.dumps({"compose": measured(project, rate, seconds)}), flush=True)
-    finally:
-        project.compose("down", "-v", "--timeout", "5", check=False)
 
 
 def embedded(rates: list[float], seconds: float) -> None:

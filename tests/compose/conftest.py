@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shop_stack.runtime.ports import choose_ports
 from tests import needs
-from tests.compose.project import UP_S, Project
+from tests.compose.project import UP_S, Project, from_nothing
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +19,10 @@ def project() -> Iterator[Project]:
     if os.environ.get("SHOPFLOOR_COMPOSE_UP") == "1":
         yield Project(int(os.environ["GATEWAY_PORT"]), int(os.environ["DASHBOARD_PORT"]))
         return
-    ports = choose_ports({})
-    running = Project(ports["gateway"], ports["dashboard"])
-    running.compose("down", "-v", "--timeout", "1")
-    running.compose("build", "--quiet", timeout_s=900)
-    try:
-        running.compose("up", "-d", "--wait", timeout_s=UP_S)
-        yield running
-    finally:
-        print(running.compose("logs", "--no-color", "--tail", "5", check=False)[-6000:])
-        running.compose("down", "-v", "--timeout", "5", check=False)
+    with from_nothing() as running:
+        running.compose("build", "--quiet", timeout_s=900)
+        try:
+            running.compose("up", "-d", "--wait", timeout_s=UP_S)
+            yield running
+        finally:
+            print(running.compose("logs", "--no-color", "--tail", "5", check=False)[-6000:])

@@ -5,10 +5,13 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from shop_stack.runtime.ports import choose_ports
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = os.environ.get("COMPOSE_PROJECT_NAME", "shopfloor-test")
@@ -98,6 +101,18 @@ class Project:
         done = self.compose("exec", "-T", "operations", "shopfloor", "audit", "--json", check=False)
         report: dict[str, Any] = json.loads(done)
         return report
+
+
+@contextmanager
+def from_nothing() -> Iterator[Project]:
+    """A project on free ports that is not started yet; what it had before, and has in the end, is forgotten."""
+    ports = choose_ports({})
+    project = Project(ports["gateway"], ports["dashboard"])
+    project.compose("down", "-v", "--timeout", "1")
+    try:
+        yield project
+    finally:
+        project.compose("down", "-v", "--timeout", "5", check=False)
 
 
 def inspected(ids: list[str]) -> list[dict[str, Any]]:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from shop_stack.runtime.ports import choose_ports
 from shop_stack.trials.chaos import run
-from tests.compose.project import UP_S, Project
+from tests.compose.project import UP_S, from_nothing
 from tests.compose.stand import COMPOSE_FAULTS, ComposeStand
 
 
@@ -24,24 +23,18 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=3.0, help="sessions a second, of which a third order")
     parser.add_argument("--seconds", type=float, default=20.0)
     chosen = parser.parse_args()
-    ports = choose_ports({})
-    project = Project(ports["gateway"], ports["dashboard"])
-    project.compose("down", "-v", "--timeout", "1")
     well = True
-    try:
+    with from_nothing() as project, tempfile.TemporaryDirectory() as folder:
         project.compose("up", "-d", "--wait", timeout_s=UP_S)
         project.compose("stop", "shoppers")
-        with tempfile.TemporaryDirectory() as folder:
-            stand = ComposeStand.on(project, Path(folder))
-            stand.quiet(300)
-            for seed in range(1, chosen.seeds + 1):
-                for name in chosen.faults.split(","):
-                    done = run(stand, COMPOSE_FAULTS[name], seed, chosen.rate, chosen.seconds)
-                    print(msgspec.json.encode(done).decode(), flush=True)
-                    well = well and done.verdict == "ok"
-            stand.close()
-    finally:
-        project.compose("down", "-v", "--timeout", "5", check=False)
+        stand = ComposeStand.on(project, Path(folder))
+        stand.quiet(300)
+        for seed in range(1, chosen.seeds + 1):
+            for name in chosen.faults.split(","):
+                done = run(stand, COMPOSE_FAULTS[name], seed, chosen.rate, chosen.seconds)
+                print(msgspec.json.encode(done).decode(), flush=True)
+                well = well and done.verdict == "ok"
+        stand.close()
     return 0 if well else 1
 
 
