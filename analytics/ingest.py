@@ -10,6 +10,7 @@ from typing import TypeVar
 from analytics.batches import Rejected
 from analytics.keeping import Keeper, Kept
 from analytics.linger import Rate, linger_s
+from analytics.shares import shares
 from analytics.statements import statement
 from analytics.warehouse import Warehouse, WarehouseError
 from shop_stack.errors import (
@@ -26,7 +27,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 _AT_ONCE = 10_240
 _BULK = 1_000
 _ROLL_ROWS = 5_000
-_ROLL_ROWS_BEHIND = 50_000
+_ROLL_ROWS_BEHIND = 300_000
 _ROLL_S = 60.0
 _COMPACT_ROWS = 2_000
 _COMPACT_S = 86_400.0
@@ -67,6 +68,7 @@ class Ingest:
         self._keeper = Keeper(warehouse, log.log_id)
         self._rate = Rate()
         self._committed: list[tuple[int, int]] = []
+        self._turns: dict[TopicPartition, int] = {}  # the last bulk batch that read of a partition
         self._fresh, self._fresh_since, self._behind = 1, clock(), False
         self._positions, at = self._kept_positions()
         self.watermark = Watermark(at=at, positions=self._nested())
@@ -214,13 +216,20 @@ class Ingest:
         return self._keeper.keep_much(self._stretches(news, skipped), skipped, self._read_singly)
 
     def _stretches(self, news: Mapping[TopicPartition, int], skipped: list[Rejected]) -> Iterator[Stretch]:
-        """Much of what is new, the positions moved beyond it."""
-        left, room = _MOST_RECORDS, _MOST_BYTES
-        for partition, end in news.items():
-            while left > 0 and room > 0 and self._positions[partition] != end:
+        """A share of what is new in each partition, the positions moved beyond it.
+
+        Where the batch is full before all had their turn, those that had none come first in the next one.
+        """
+        behind = {partition: max(1, end - self._positions[partition]) for partition, end in news.items()}
+        share = shares(behind, _MOST_RECORDS)
+        room = _MOST_BYTES
+        for partition in sorted(news, key=lambda partition: self._turns.get(partition, 0)):
+            left = share[partition]
+            while left > 0 and room > 0 and self._positions[partition] != news[partition]:
                 more = self._from_start(self._log.read_lines, partition, min(left, _AT_ONCE), skipped)
                 if not more.positions:
                     break
+                self._turns[partition] = self._keeper.batch + 1
                 self._positions[partition] = more.positions[-1] + 1
                 left -= len(more.positions)
                 room -= len(more.lines)

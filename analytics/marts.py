@@ -12,6 +12,7 @@ MARTS = (
     "topic_minutes",
     "partition_positions",
     "event_types",
+    "order_places",
     "order_mentions",
     "orders_placed",
     "order_ends",
@@ -58,7 +59,7 @@ STAGING = (
 )
 WHOLE = ("partition_positions", "event_types", "stock_levels")  # compacted as a whole, not only their last minutes
 COMPACTED_FROM = {"funnel_spans": "first"}  # the column that tells the last minutes where it is not `minute`
-_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types", "order_mentions")
+_OF_ALL_TYPES = ("topic_minutes", "partition_positions", "event_types", "order_places", "order_mentions")
 _TYPE = re.compile(r"'([a-z.-]+\.v[0-9]+)'")
 _STAGED = re.compile(r"\bstg_\w+")
 

@@ -10,6 +10,7 @@ from analytics.linger import Rate, linger_s
 from analytics.marts import MARTS, heeded, to_roll_up
 from analytics.repeats import RecentIds, SeenIds
 from analytics.schedule import Schedule
+from analytics.shares import shares
 from shop_stack.eventlog.interface import StoredRecord, Stretch
 from shop_stack.ids import uuid7
 
@@ -35,6 +36,17 @@ def test_the_rate_forgets() -> None:
     for second in range(10, 30):
         rate.count(0, float(second))
     assert rate.per_s < 1
+
+
+def test_a_bulk_batch_takes_the_same_part_of_what_each_partition_has() -> None:
+    taken = shares({"a": 900_000, "b": 90_000, "c": 7}, 10_000)
+    assert taken["a"] / taken["b"] == pytest.approx(10, rel=0.01)
+    assert taken["c"] == 1
+    assert sum(taken.values()) <= 10_000
+    assert shares({"a": 6, "b": 4}, 10) == {"a": 6, "b": 4}
+    many = shares({number: 1 + number * 1_000 for number in range(300)}, 10_000)
+    assert min(many.values()) >= 1
+    assert 9_000 < sum(many.values()) <= 10_000
 
 
 def test_time_ordered_ids_are_known_from_memory_and_others_are_looked_up() -> None:
@@ -111,7 +123,7 @@ def test_each_mart_is_filled_when_an_event_came_that_it_heeds() -> None:
         for kind in heeded(mart):
             assert mart in to_roll_up({kind})
         assert heeded(mart) or mart in to_roll_up(set())
-    of_all = ["order_mentions", "event_types", "partition_positions", "topic_minutes"]
+    of_all = ["order_mentions", "order_places", "event_types", "partition_positions", "topic_minutes"]
     assert to_roll_up({"shop.product.added.v1"}) == ["late_edges", "event_edges", "products", *of_all]
     plain = to_roll_up({"shop.behaviour.product-viewed.v1"})
     assert plain == ["funnel_spans", "cart_visits", "behaviour", *of_all], "what is most fills little"

@@ -1,6 +1,7 @@
 -- one row per event of an order, in the order in which they happened
 with
-mentions as materialized (select distinct batch from order_mentions where order_hash = hash($order_id))
+places as materialized (select distinct batch from order_places where order_key = order_key($order_id)),
+mentions as materialized (select distinct batch from order_mentions where order_key = order_key($order_id))
 select
     time as at,
     type,
@@ -11,13 +12,13 @@ select
     data
 from (
     -- each condition by itself passes over the parts whose bounds exclude it; joined by `or` neither does
-    select * from order_events where correlation_id = $order_id
+    select * from order_events where correlation_id = $order_id and batch in (select batch from places)
     union all
-    -- subjects are of all kinds, so that batches alone tell where; without any, nothing is read
+    -- about it, but with another correlation: nearly always there are none, and nothing is read
     select * from order_events
     where subject = $order_id and correlation_id is distinct from $order_id
         and batch in (select batch from mentions)
         and batch >= (select coalesce(min(batch), 9223372036854775807) from mentions)
 )
 where not repeat and time < $as_of
-order by time, source, sequence
+order by time, source, sequence, event_id
