@@ -28,10 +28,12 @@ from shop_stack.eventlog.opening import open_log
 from shop_stack.events import CustomerErased
 from shop_stack.listening import listen_on
 from shop_stack.logs import write_json_lines
-from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.settings import Settings, from_environment
 from shop_stack.stack import read_stack
+from shop_stack.telemetry.metrics import exporting_metrics
+from shop_stack.telemetry.requests import Traced
+from shop_stack.telemetry.tracing import exporting_spans
 
 
 def main() -> int:
@@ -74,7 +76,8 @@ def serve(settings: Settings) -> int:
             thread.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
-        with exporting_metrics("analytics", "analytics", lambda: metrics_text(ingest.watermark)):
+        page = partial(_page, ingest)
+        with exporting_spans("analytics"), exporting_metrics("analytics", "analytics", page):
             server.run(sockets=[listener])
         desk.queries.close()
         for one in beside:
@@ -83,6 +86,10 @@ def serve(settings: Settings) -> int:
         for thread in threads:
             thread.join()
         return 1 if ingesting.broke else 0
+
+
+def _page(ingest: Ingest) -> str:
+    return metrics_text(ingest.watermark)
 
 
 def _of_topic(ingest: Ingest, topic: str) -> Mapping[int, int]:
@@ -123,7 +130,7 @@ class _Ingesting(threading.Thread):
 
 def _server(desk: Desk, verifier: Callable[[], Verifier]) -> uvicorn.Server:
     config = uvicorn.Config(
-        make_app(desk, verifier),
+        Traced(make_app(desk, verifier), "analytics"),
         loop="uvloop",
         http="httptools",
         ws="none",

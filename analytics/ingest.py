@@ -21,6 +21,7 @@ from shop_stack.errors import (
 )
 from shop_stack.eventlog.interface import EventLog, StoredRecord, Stretch, TopicPartition, check_position
 from shop_stack.events.topics import HISTORY
+from shop_stack.telemetry.tracing import within
 
 _MOST_RECORDS = 122_880  # a row group of DuckDB's: a transaction that fills one is written once, past its WAL
 _MOST_BYTES = 64 * 1024 * 1024
@@ -115,7 +116,10 @@ class Ingest:
         missing = sum(end - self._positions[partition] for partition, end in news.items())
         kept = False
         try:
-            batch = self._keep_much(news) if missing >= _BULK else self._keep_few(news)
+            with within("analytics", "ingest", "consumer", None, {}) as span:
+                batch = self._keep_much(news) if missing >= _BULK else self._keep_few(news)
+                if span is not None and batch is not None:
+                    span.attributes["messaging.batch.message_count"] = batch.records
             kept = True
         finally:
             if not kept:
@@ -137,7 +141,7 @@ class Ingest:
 
     def roll_up(self) -> None:
         """Add the fresh rows to the marts, in one transaction."""
-        with self._warehouse.transaction():
+        with within("analytics", "roll up", "internal", None, {}), self._warehouse.transaction():
             self._count_delays()
             self._warehouse.roll_up(self._keeper.batch)
         self._committed.clear()

@@ -18,6 +18,7 @@ from shop_stack.operations.client import OperationsClient
 from shop_stack.operations.engine import Engine, build
 from shop_stack.runtime.interface import Group, Observation, Part, Replica
 from shop_stack.settings import Home, Settings, TopologyName
+from shop_stack.telemetry.requests import Traced
 
 
 class MemoryRuntime:
@@ -115,7 +116,7 @@ class Stand:
         """Start the engine and answer on a free port while the block lasts."""
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        app = make_app(self.engine, Verifier(self.settings.home, "operators"))
+        app = Traced(make_app(self.engine, Verifier(self.settings.home, "operators")), "operations")
         config = uvicorn.Config(app, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

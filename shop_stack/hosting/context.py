@@ -12,13 +12,14 @@ from shop_stack.envelope import Envelope
 from shop_stack.eventlog import idempotency, inbox, outbox, relay
 from shop_stack.eventlog.database import Driver, sends_itself
 from shop_stack.events import Event, RecordParked, RecordReplayed
-from shop_stack.hosting import causes, tracing
+from shop_stack.hosting import causes
 from shop_stack.hosting.service import Answer, Cause, KeyReused, Mesh, Service, StillWorking, Transaction
 from shop_stack.hosting.store import BUSY_S, Session, Store, StoreAway, StoreBusy
 from shop_stack.hosting.store_opening import open_store
 from shop_stack.ids import uuid7
 from shop_stack.settings import Settings
 from shop_stack.stack import Stack
+from shop_stack.telemetry import tracing
 
 TWIN_WAITS_S = 2.0
 HOST_TABLES = (outbox.OUTBOX, relay.LEASE, inbox.INBOX, inbox.STOPPED, idempotency.KEYS)

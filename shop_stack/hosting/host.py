@@ -19,9 +19,7 @@ import uvloop
 from litestar.concurrency import set_asyncio_executor
 
 from shop_stack import access
-from shop_stack.collector import endpoint
 from shop_stack.eventlog.opening import open_log
-from shop_stack.hosting import tracing
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import utc_now
 from shop_stack.hosting.group import Group
@@ -31,10 +29,11 @@ from shop_stack.hosting.topology import read_topology
 from shop_stack.logs import write_json_lines
 from shop_stack.mesh.calls import HttpMesh
 from shop_stack.mesh.direct import run
-from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.settings import LOOPBACK, SQLITE, Home, Place, Settings
 from shop_stack.stack import Stack, read_stack
+from shop_stack.telemetry.metrics import exporting_metrics
+from shop_stack.telemetry.tracing import exporting_spans
 
 KEEP_ALIVE_S = 75
 _DRAIN_S = 0.1
@@ -91,30 +90,11 @@ def serve(
     set_asyncio_executor(at_work.pool)
     parts = ",".join(at_work.contexts)
     with (
-        _exporting(replica),
+        exporting_spans(replica),
         exporting_metrics(parts, replica, at_work.metrics_text),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_live(at_work, settings, replica, channel, listener))
-
-
-@contextlib.contextmanager
-def _exporting(replica: str) -> Iterator[None]:
-    """Within it spans go to the collector that the environment names; without one nothing is imported or sent."""
-    address = endpoint()
-    if address is None:
-        yield
-        return
-    from shop_stack.hosting.otlp import SpanExporter
-
-    exporter = SpanExporter(address, replica)
-    exporter.start()
-    tracing.export_to(exporter.add)
-    try:
-        yield
-    finally:
-        tracing.export_to(None)
-        exporter.stop()
 
 
 def through_gateway(settings: Settings) -> HttpMesh:

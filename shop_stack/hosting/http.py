@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from concurrent.futures import Executor
 from typing import Any, cast
 
@@ -12,18 +12,15 @@ from litestar import Litestar, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
+from shop_stack.asgi import App, Message, Receive, Scope, Send
 from shop_stack.described import DescribedJson
 from shop_stack.exposition import Durations
-from shop_stack.hosting import tracing
 from shop_stack.hosting.causes import current, of_request
 from shop_stack.hosting.problems import exception_handlers
 from shop_stack.strictness import StrictRequest
+from shop_stack.telemetry import tracing
+from shop_stack.telemetry.requests import end_request
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Page = tuple[int, str, bytes]
 """(status, content type, body)"""
 
@@ -171,15 +168,7 @@ class Front:
             service = handler.opt.get("service", "none") if handler is not None else "none"
             self._requests.add(service, status, time.perf_counter() - began)
             if span is not None:
-                _end(span, service, scope.get("path_template", ""), status)
-
-
-def _end(span: tracing.Span, service: str, route: str, status: int) -> None:
-    """By the semantic conventions of OpenTelemetry for HTTP; the name holds the route, never the path itself."""
-    span.service = service
-    span.attributes = {"http.request.method": span.name, "http.route": route, "http.response.status_code": status}
-    span.name = f"{span.name} {route}".rstrip()
-    tracing.end(span, failed=status >= 500)
+                end_request(span, service, scope.get("path_template", ""), status)
 
 
 async def _send_page(send: Send, page: Page, more: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from shop_stack.asgi import App, Message, Scope
 from shop_stack.errors import MeshError
 from shop_stack.hosting.causes import current
-from shop_stack.hosting.http import App, Message, Scope
 from shop_stack.hosting.service import Answer, Mesh
 
 

@@ -19,6 +19,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import Stream
 
 from shop_stack.access import Principal, Verifier
+from shop_stack.asgi import App
 from shop_stack.described import DescribedJson
 from shop_stack.errors import (
     AccessDenied,
@@ -56,11 +57,13 @@ from shop_stack.operations.model import (
 )
 from shop_stack.operations.people_api import people_routes
 from shop_stack.operations.tail import BACKLOG, Filter, server_sent
-from shop_stack.otlp_metrics import exporting_metrics
 from shop_stack.runtime import lifeline
 from shop_stack.runtime.client import SupervisorRuntime
 from shop_stack.settings import Settings
 from shop_stack.strictness import StrictRequest
+from shop_stack.telemetry.metrics import exporting_metrics
+from shop_stack.telemetry.requests import Traced
+from shop_stack.telemetry.tracing import exporting_spans
 
 Asked = Request[Any, Any, Any]
 Name = FromPath[str]
@@ -336,13 +339,13 @@ def run_operations(settings: Settings, channel: Connection) -> None:
     engine.start()
     try:
         app = make_app(engine, Verifier(settings.home, "operators"), lambda: channel.send(("ready", True)))
-        with exporting_metrics("operations", "operations", lambda: _metrics_of(engine)):
-            serve(app, listener)
+        with exporting_spans("operations"), exporting_metrics("operations", "operations", lambda: _metrics_of(engine)):
+            serve(Traced(app, "operations"), listener)
     finally:
         engine.stop()
 
 
-def serve(app: Litestar, listener: socket.socket) -> None:
+def serve(app: App, listener: socket.socket) -> None:
     """Serve on a bound socket until SIGTERM; open streams are cut after a second."""
     config = uvicorn.Config(
         app,

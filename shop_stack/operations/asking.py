@@ -6,6 +6,7 @@ from shop_stack.errors import NotRunning
 from shop_stack.hosting.topology import Topology
 from shop_stack.runtime.interface import Runtime
 from shop_stack.settings import Place
+from shop_stack.telemetry.tracing import calling
 
 _TIMEOUT_S = 30.0
 _JSON = {"content-type": "application/json"}
@@ -24,9 +25,10 @@ class Replicas:
         """
         connection = http.client.HTTPConnection(*self._place(service), timeout=_TIMEOUT_S)
         try:
-            connection.request(method, path, body, _JSON)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            with calling("operations", f"ask {service}") as trace:
+                connection.request(method, path, body, {**_JSON, **trace})
+                answer = connection.getresponse()
+                return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise NotRunning(f"{service} does not answer ({error}); see: shopfloor status") from error
         finally:

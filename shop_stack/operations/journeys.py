@@ -18,6 +18,7 @@ from shop_stack.eventlog.records import partition_of
 from shop_stack.events import INVENTORY, ORDERS, PAYMENTS, SHIPPING
 from shop_stack.operations.model import Journey, JourneyStep
 from shop_stack.settings import Place
+from shop_stack.telemetry.tracing import calling
 
 _TOPICS = (ORDERS, INVENTORY, PAYMENTS, SHIPPING)
 _MOST_RECORDS = 20_000
@@ -159,9 +160,10 @@ def ask_analytics(place: Place, token: str, order_id: str, timeout_s: float = 2.
     connection = HTTPConnection(*place, timeout=timeout_s)
     path = f"/analytics/v1/questions/order_journey?{urlencode({'order_id': order_id})}"
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-        answer = connection.getresponse()
-        body = answer.read()
+        with calling("operations", "ask order_journey") as trace:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}", **trace})
+            answer = connection.getresponse()
+            body = answer.read()
         return _answer.decode(body).rows if answer.status == 200 else []
     except (OSError, HTTPException, msgspec.MsgspecError):
         return []

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -22,6 +23,7 @@ from shop_stack.operations.sampling import Sampler, Snapshot, ready_replicas
 from shop_stack.operations.store import Pending, Store
 from shop_stack.runtime.interface import Group, Observation, Runtime
 from shop_stack.stack import Stack
+from shop_stack.telemetry.tracing import here, within
 
 RETRY_WITHIN = timedelta(minutes=10)
 _MEASURED = timedelta(seconds=actions.WINDOW_S)
@@ -116,7 +118,15 @@ class Performer:
 
     def _work(self, work: Callable[[Pending], None], pending: Pending) -> None:
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        worker = threading.Thread(target=work, args=(pending,), name=f"action {pending.action.action_id}", daemon=True)
+        action = pending.action
+
+        def traced() -> None:
+            told = {"shop.action_id": action.action_id, "shop.service": action.service}
+            with within("operations", f"perform {action.kind}", "internal", here.get(), told):
+                work(pending)
+
+        asked_in = copy_context()
+        worker = threading.Thread(target=asked_in.run, args=(traced,), name=f"action {action.action_id}", daemon=True)
         self._workers.append(worker)
         worker.start()
 

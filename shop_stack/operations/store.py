@@ -16,6 +16,7 @@ from shop_stack.events import AuditAdvanced, Event
 from shop_stack.ids import uuid7
 from shop_stack.operations.model import ActionView, IncidentView
 from shop_stack.operations.objectives import Minute
+from shop_stack.telemetry.tracing import here
 
 SOURCE = "/operations"
 OF_ORDERS = "order/"
@@ -108,7 +109,13 @@ class Transaction:
     def publish(self, event: Event, subject: str) -> None:
         """Write an event to the outbox."""
         envelope = Envelope(
-            id=uuid7(self.now), source=SOURCE, subject=subject, time=self.now, data=event, correlationid=subject
+            id=uuid7(self.now),
+            source=SOURCE,
+            subject=subject,
+            time=self.now,
+            data=event,
+            correlationid=subject,
+            traceparent=here.get(),
         )
         self._connection.execute(
             "insert into outbox (event_id, topic, key, value, created) values (?, ?, ?, ?, ?)",

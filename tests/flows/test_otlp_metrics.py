@@ -12,17 +12,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shop_stack import otlp_metrics
 from shop_stack.access import prepare_keys
-from shop_stack.collector import ENDPOINT
 from shop_stack.errors import SettingError
 from shop_stack.eventlog.embedded import EmbeddedLog
 from shop_stack.exposition import Durations, histogram, metric
 from shop_stack.hosting import host
 from shop_stack.hosting.store import StoreAway
 from shop_stack.operations.api import run_operations
-from shop_stack.otlp_metrics import MetricsExporter, exporting_metrics
 from shop_stack.settings import Home, Settings, to_environment
+from shop_stack.telemetry import metrics as otlp_metrics
+from shop_stack.telemetry.collector import ENDPOINT
+from shop_stack.telemetry.metrics import MetricsExporter, exporting_metrics
 from tests.collector import Collector, plain, running_collector
 from tests.flows.shop_at_work import free_port
 from tests.flows.shop_in_process import replica_process, wait_until

@@ -11,12 +11,12 @@ from litestar.params import FromPath, JSONBody
 
 from shop_stack.envelope import Envelope
 from shop_stack.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested, WorkInHand
-from shop_stack.hosting import tracing
 from shop_stack.hosting.service import Cause, ServiceContext, Transaction
 from shop_stack.ids import age_s
 from shop_stack.services.handover import Handover
 from shop_stack.services.payments import provider, rules, store
 from shop_stack.services.payments.rules import Answer, Call, Change, Payment
+from shop_stack.telemetry import tracing
 
 CALLS = "provider-calls"
 WORKERS = 8

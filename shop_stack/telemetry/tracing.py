@@ -1,14 +1,17 @@
-"""Spans of what a replica does: requests, events handled, calls outside. Nobody listens unless an exporter is set."""
+"""Spans of what a process does: requests, events handled, calls outside. Nobody listens unless an exporter is set."""
 
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["server", "consumer", "client"]
+from shop_stack.telemetry.collector import endpoint
+
+Kind = Literal["server", "consumer", "client", "internal"]
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -38,12 +41,36 @@ class Span:
 
 Exporter = Callable[[Span], None]
 _exporter: Exporter | None = None
+here: ContextVar[str | None] = ContextVar("here", default=None)
+"""The traceparent of the span that the present work is part of."""
 
 
 def export_to(exporter: Exporter | None) -> None:
     """Hand every span of this process that ends to `exporter`, which must not block; None: make none."""
     global _exporter
     _exporter = exporter
+
+
+@contextmanager
+def exporting_spans(replica: str) -> Iterator[None]:
+    """Within it spans go to the collector that the environment names; without one nothing is imported or sent.
+
+    Raises SettingError.
+    """
+    address = endpoint()
+    if address is None:
+        yield
+        return
+    from shop_stack.telemetry.spans import SpanExporter
+
+    exporter = SpanExporter(address, replica)
+    exporter.start()
+    export_to(exporter.add)
+    try:
+        yield
+    finally:
+        export_to(None)
+        exporter.stop()
 
 
 def listened_to() -> bool:
@@ -71,15 +98,24 @@ def end(span: Span, failed: bool = False) -> None:
 def within(
     service: str, name: str, kind: Kind, traceparent: str | None, attributes: Mapping[str, str | int]
 ) -> Iterator[Span | None]:
-    """A span around the block, which fails when the block raises."""
+    """A span around the block, which fails when the block raises; `here` names it within."""
     span = begin(service, name, kind, traceparent)
     if span is None:
         yield None
         return
     span.attributes.update(attributes)
+    token = here.set(span.traceparent)
+    failed = True
     try:
         yield span
-    except BaseException:
-        end(span, failed=True)
-        raise
-    end(span)
+        failed = False
+    finally:
+        here.reset(token)
+        end(span, failed)
+
+
+@contextmanager
+def calling(service: str, name: str) -> Iterator[dict[str, str]]:
+    """A client's span around the block, under `here`; the headers that tell who is called which trace this is."""
+    with within(service, name, "client", here.get(), {}) as span:
+        yield {} if span is None else {"traceparent": span.traceparent}

@@ -8,13 +8,13 @@ from itertools import groupby
 
 import msgspec
 
-from shop_stack.collector import TIMEOUT_S, Collector, attributes, resource
-from shop_stack.hosting.tracing import Span
+from shop_stack.telemetry.collector import TIMEOUT_S, Collector, attributes, resource
+from shop_stack.telemetry.tracing import Span
 
 MOST_WAITING = 4096
 _BATCH = 512
 _EVERY_S = 1.0
-_KINDS = {"server": 2, "client": 3, "consumer": 5}
+_KINDS = {"internal": 1, "server": 2, "client": 3, "consumer": 5}
 _FAILED = {"code": 2}
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from shop_stack.collector import TIMEOUT_S, Collector, attributes, endpoint, resource
 from shop_stack.errors import ShopfloorError
+from shop_stack.telemetry.collector import TIMEOUT_S, Collector, attributes, endpoint, resource
 
 EVERY_S = 10.0
 _SAMPLE = re.compile(r'(\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)')

@@ -1,0 +1,1 @@
+"""What an OpenTelemetry collector is told of a process: spans and metrics. Without one nothing is made or sent."""
