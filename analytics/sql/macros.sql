@@ -3,11 +3,8 @@ create or replace macro time_ordered(id) as length(id) = 36 and substr(id, 15, 1
 
 -- an id in 64 bits: of a time-ordered one its first half, which sorts by time too, so that of a large table only the
 -- part of its time is read; of any other its hash. Two ids may share one.
-create or replace macro order_key(id) as case
-    when time_ordered(id)
-        then coalesce(try_cast('0x' || substr(id, 1, 8) || substr(id, 10, 4) || substr(id, 15, 4) as ubigint), hash(id))
-    else hash(id)
-end;
+create or replace macro order_key(id) as
+    coalesce(try_cast('0x' || substr(id, 1, 8) || substr(id, 10, 4) || substr(id, 15, 4) as ubigint), hash(id));
 
 -- whether an event may be about an order: its subject is not by contract something else
 create or replace macro about_an_order(type, subject) as subject is not null

@@ -1,7 +1,16 @@
 -- one row per event of an order, in the order in which they happened
 with
-places as materialized (select distinct batch from order_places where order_key = order_key($order_id)),
-mentions as materialized (select distinct batch from order_mentions where order_key = order_key($order_id))
+-- the batches with events of it; of what is not rolled up yet the rows are asked, for that takes less than its mart
+places as materialized (
+    select distinct batch from kept_order_places where order_key = order_key($order_id)
+    union all
+    select distinct batch from fresh_rows where correlation_id = $order_id
+),
+mentions as materialized (
+    select distinct batch from kept_order_mentions where order_key = order_key($order_id)
+    union all
+    select distinct batch from fresh_rows where subject = $order_id and correlation_id is distinct from $order_id
+)
 select
     time as at,
     type,
