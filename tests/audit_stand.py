@@ -4,10 +4,8 @@ Every order is there with its events in outbox and log, inbox rows, reservation,
 account and its idempotency key; `break_book` then does what a bug or a bad disk would do.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +18,13 @@ from shop_stack.eventlog.interface import Record
 from shop_stack.events import Event, Line, Quantity
 from shop_stack.hosting.cards import card_of
 from shop_stack.hosting.context import HOST_TABLES
-from shop_stack.hosting.sqlite_store import SqliteStore as ServiceStore
+from shop_stack.hosting.store_opening import open_store
 from shop_stack.ids import uuid7
 from shop_stack.moments import micros
 from shop_stack.operations.audit_home import shop_of
 from shop_stack.provider.ledger import Ledger
 from shop_stack.settings import Home, Settings
+from tests.store_hands import change, hands_on
 
 BEGAN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 PRICE = 500
@@ -48,11 +47,12 @@ class Book:
 
 
 class Books:
-    """Writes orders into a home folder. `counts` are the events written by type."""
+    """Writes orders into a home folder, and into the stores that `stores` name (else files of the home)."""
 
-    def __init__(self, folder: Path, products: int = 200) -> None:
-        self.home = Home(folder)
-        self.settings = Settings(home=self.home, delivery_seconds=1.0)
+    def __init__(self, folder: Path, products: int = 200, stores: Settings | None = None) -> None:
+        self.settings = replace(stores or Settings(home=Home(folder)), home=Home(folder), delivery_seconds=1.0)
+        self.home = self.settings.home
+        self._hands = hands_on(self.settings)
         self.shop = shop_of(self.settings)
         self.events = 0
         self._now = BEGAN
@@ -65,7 +65,7 @@ class Books:
                 for kind in kinds:
                     self._followers.setdefault(kind, []).append(consumer.name)
         for service in _SERVICES:
-            store = ServiceStore(self.home.store(service))
+            store = open_store(self.settings, service)
             store.prepare(card_of(service).store)
             store.prepare(HOST_TABLES[0].metadata)
             store.close()
@@ -137,17 +137,16 @@ class Books:
     def write(self) -> None:
         """Write what has been gathered."""
         book, self._book = self._book, Book()
-        for service in {*book.outbox, *book.inbox, *(service for service, _ in book.rows)}:
-            path = self.home.provider_ledger if service == "provider" else self.home.store(service)
-            with closing(sqlite3.connect(path)) as store, store:
-                store.execute("PRAGMA synchronous=OFF")
-                if service != "provider":
-                    store.executemany(_OUTBOX, book.outbox.get(service, []))
-                    store.executemany("INSERT INTO inbox VALUES (?, ?, ?)", book.inbox.get(service, []))
-                for (of, table), rows in book.rows.items():
-                    if of == service:
-                        marks = ",".join("?" for _ in rows[0])
-                        store.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
+        for service, sent in book.outbox.items():
+            self._hands.change(service, _OUTBOX, sent)
+        for service, handled in book.inbox.items():
+            self._hands.change(service, "INSERT INTO inbox VALUES (?, ?, ?)", handled)
+        for (service, table), rows in book.rows.items():
+            into = f"INSERT INTO {table} VALUES ({','.join('?' for _ in rows[0])})"  # noqa: S608
+            if service == "provider":
+                change(self.home.provider_ledger, into, rows)
+            else:
+                self._hands.change(service, into, rows)
         for topic, records in book.records.items():
             self._log.append(topic, records)
 
@@ -249,16 +248,3 @@ class Books:
                 for partition, end in enumerate(self._log.ends(topic))
             ]
             change(path, "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", rows)
-
-
-def change(path: Path, sql: str, rows: Iterable[tuple[object, ...]] = ((),)) -> None:
-    """Do to a store what no service would."""
-    with closing(sqlite3.connect(path)) as store, store:
-        store.execute("PRAGMA ignore_check_constraints=ON")
-        store.executemany(sql, rows)
-
-
-def look(path: Path, sql: str, *values: object) -> Iterator[tuple[object, ...]]:
-    """Rows of a store."""
-    with closing(sqlite3.connect(path)) as store:
-        yield from store.execute(sql, values).fetchall()
