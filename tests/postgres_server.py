@@ -72,10 +72,10 @@ class PostgresServer:
             os.kill(int((self.folder / "postmaster.pid").read_text().split()[0]), 3)
         self._process.wait(_STARTS_S)
 
-    def settings(self, home: Path, services: Sequence[str]) -> Settings:
-        """Settings of a home whose stores lie here; databases of an earlier test are dropped."""
+    def settings(self, home: Path, services: Sequence[str], *, again: bool = False) -> Settings:
+        """Settings of a home whose stores lie here; databases from before are dropped unless they are wanted again."""
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            for service in services:
+            for service in () if again else services:
                 admin.execute(f"DROP DATABASE IF EXISTS shop_{service} WITH (FORCE)")  # type: ignore[arg-type]
         prepare_stores(self.admin_url, self.secrets, services)
         return Settings(home=Home(home), stores_url=self.url, store_secrets=self.secrets)

@@ -61,7 +61,7 @@ def until(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "the 
 class Shop:
     """The services by group, any of which can be started late or twice; `absent` groups wait for `start`.
 
-    With `postgres`, the stores lie on that server.
+    With `postgres`, the stores lie on that server, new ones unless `again` is set.
 
     `ports` are those of parts that the test itself runs, such as the `mesh` by which the provider calls back.
     """
@@ -75,6 +75,7 @@ class Shop:
         checkout: Checkout | None = None,
         delivery_seconds: float = 0.05,
         postgres: PostgresServer | None = None,
+        again: bool = False,
     ) -> None:
         self.clock = Clock()
         self._provider_port = claim_any("127.0.0.1")  # held: another test's provider must not listen there too
@@ -87,7 +88,7 @@ class Shop:
         stack = read_stack()
         if postgres is not None:
             names = [spec.name for spec in stack.services]
-            stores = postgres.settings(folder, names)
+            stores = postgres.settings(folder, names, again=again)
             self.settings = replace(self.settings, stores_url=stores.stores_url, store_secrets=stores.store_secrets)
         self.stack = msgspec.structs.replace(stack, checkout=checkout or Checkout(), provider=Provider())
         access.prepare_keys(self.settings.home, self.clock())

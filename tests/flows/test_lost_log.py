@@ -1,11 +1,14 @@
-"""A shop whose log lost its tail: found at the start, sent again from the outboxes, nothing lost or doubled."""
+"""A shop whose log lost its tail: found at the start, sent again from the outboxes, nothing lost or doubled.
+
+The stores are files of the home, or lie on a PostgreSQL server, which a power cut of the log's disk leaves alone.
+"""
 
 import shutil
-import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,16 +23,27 @@ from shop_stack.eventlog.loss import event_id, find_loss
 from shop_stack.events import ORDERS, SAMPLES, TOPICS, RecordLost
 from shop_stack.runtime.repairing import outboxes_of, repair_at_start
 from shop_stack.settings import Home, Settings
+from tests import needs
 from tests.flows.shop_at_work import Shop, gaps, until
 from tests.flows.shop_in_process import records
+from tests.postgres_server import PostgresServer, running_postgres
+from tests.store_hands import hands_on
 
 pytestmark = pytest.mark.embedded
 SMALLEST_BYTES = 30_000
 
 
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    with running_postgres(needs.postgres()) as running:
+        yield running
+
+
 @contextmanager
-def shop_at(folder: Path, absent: tuple[str, ...] = ()) -> Iterator[Shop]:
-    shop = Shop(folder, "microservices", absent)
+def shop_at(
+    folder: Path, absent: tuple[str, ...] = (), postgres: PostgresServer | None = None, *, again: bool = False
+) -> Iterator[Shop]:
+    shop = Shop(folder, "microservices", absent, postgres=postgres, again=again)
     try:
         yield shop
     finally:
@@ -45,29 +59,27 @@ def copy(folder: Path, to: Path) -> Path:
 def quiet(shop: Shop) -> bool:
     """Whether everything is sent, marked, read and committed."""
     lag = sum(sum(shop.log.lag(group).values()) for group in shop.log.groups())
-    return lag == 0 and not any(unsent(path) for path in (shop.settings.home.path / "stores").glob("*.db"))
+    return lag == 0 and all_sent(shop.settings)
 
 
-def unsent(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as store:
-        return int(store.execute("SELECT count(*) FROM outbox WHERE published IS NULL").fetchone()[0])
+def all_sent(settings: Settings) -> bool:
+    return sum(outbox.waiting() for outbox in outboxes_of(settings)) == 0
 
 
-def outbox_ids(home: Home) -> set[str]:
+def outbox_ids(settings: Settings) -> set[str]:
     """The id of every event that a service has ever decided to publish."""
-    found: set[str] = set()
-    for path in (home.path / "stores").glob("*.db"):
-        with closing(sqlite3.connect(path)) as store:
-            found.update(row[0] for row in store.execute("SELECT id FROM outbox"))
-    return found
+    hands = hands_on(settings)
+    services = [outbox.name for outbox in outboxes_of(settings)]
+    return {str(row[0]) for service in services for row in hands.look(service, "SELECT id FROM outbox")}
 
 
 def log_ids(log: EmbeddedLog) -> Counter[str]:
     return Counter(event_id(record) for topic in TOPICS for record in records(log, topic))
 
 
-def ingest(home: Home) -> None:
+def ingest(settings: Settings) -> None:
     """Let analytics read all there is, and hold what it keeps against the log, record by record."""
+    home = settings.home
     with EmbeddedLog(home.log) as log, closing(Warehouse(home.warehouse)) as warehouse:
         reading = Ingest(log, warehouse)
         while reading.watermark.halted is None and reading.step():
@@ -79,7 +91,7 @@ def ingest(home: Home) -> None:
         for record in (record for topic in TOPICS for record in records(log, topic)):
             place = (record.topic, record.partition, record.position)
             assert by_place[place] == event_id(record) or b"record-lost" in record.value
-        assert {row[3] for row in kept} >= outbox_ids(home)
+        assert {row[3] for row in kept} >= outbox_ids(settings)
         for check in all_checks():
             assert warehouse.ask(check.sql, check.bound(datetime.now(UTC))).rows == [], check.name
 
@@ -115,16 +127,25 @@ def older_folder(home: Home, older: Path) -> None:
 Wound = Callable[[Home, Path], None]
 
 
-def said_by_repair(home: Home) -> list[str]:
+def said_by_repair(settings: Settings) -> list[str]:
     said: list[str] = []
-    assert repair_at_start(Settings(home=home), said.append) is not None
+    assert repair_at_start(settings, said.append) is not None
     return said
 
 
 @pytest.mark.parametrize("wound", [tear_topics, older_topics, older_folder])
 def test_a_lost_tail_is_sent_again_and_nothing_is_doubled(tmp_path: Path, wound: Wound) -> None:
+    lose_a_tail(tmp_path, wound)
+
+
+def test_a_lost_tail_is_sent_again_from_stores_on_postgresql(tmp_path: Path, server: PostgresServer) -> None:
+    lose_a_tail(tmp_path, tear_topics, server)
+
+
+def lose_a_tail(tmp_path: Path, wound: Wound, server: PostgresServer | None = None) -> None:
+    """Orders, the log's tail lost, the repair, and orders again: each effect once, nothing missing."""
     home = Home(tmp_path / "wounded")
-    with shop_at(tmp_path / "home") as shop:
+    with shop_at(tmp_path / "home", postgres=server) as shop:
         shop.add_products({"tea": 100})
         first = [shop.order({"tea": 2}) for _ in range(4)]
         for order in first:
@@ -136,23 +157,24 @@ def test_a_lost_tail_is_sent_again_and_nothing_is_doubled(tmp_path: Path, wound:
             shop.until_state(order, "completed")
         until(lambda: quiet(shop), what="quiet")
         levels, accounts = shop.levels(["tea"]), shop.accounts()
-        ingest(shop.settings.home)
+        ingest(shop.settings)
         copy(shop.settings.home.path, home.path)
+        settings = replace(shop.settings, home=home)
     wound(home, older)
     with EmbeddedLog(home.log) as log:
         before = log_ids(log)
-        missing = outbox_ids(home) - before.keys()
+        missing = outbox_ids(settings) - before.keys()
         assert len(missing) > 10
-        assert find_loss(log, outboxes_of(Settings(home=home)), datetime.now(UTC))
-    said = said_by_repair(home)
+        assert find_loss(log, outboxes_of(settings), datetime.now(UTC))
+    said = said_by_repair(settings)
     assert any("sent again" in words for words in said), said
     with EmbeddedLog(home.log) as log:
         after = log_ids(log)
-        assert outbox_ids(home) <= after.keys()
-        assert {identifier for identifier in outbox_ids(home) if after[identifier] != 1} == set()
+        assert outbox_ids(settings) <= after.keys()
+        assert {identifier for identifier in outbox_ids(settings) if after[identifier] != 1} == set()
         assert all(after[identifier] == before[identifier] for identifier in before)
-    ingest(home)
-    with shop_at(home.path) as shop:
+    ingest(settings)
+    with shop_at(home.path, postgres=server, again=True) as shop:
         until(lambda: quiet(shop), what="quiet")
         assert shop.levels(["tea"]) == levels
         assert {order: account["captured_minor"] for order, account in shop.accounts().items()} == {
@@ -162,8 +184,8 @@ def test_a_lost_tail_is_sent_again_and_nothing_is_doubled(tmp_path: Path, wound:
         assert gaps(shop.events()) == []
         shop.until_state(shop.order({"tea": 1}), "completed")
         until(lambda: quiet(shop), what="quiet")
-        ingest(home)
-    assert repair_at_start(Settings(home=home), said.append) is None
+        ingest(settings)
+    assert repair_at_start(settings, said.append) is None
 
 
 def test_what_nobody_had_read_yet_still_takes_effect(tmp_path: Path) -> None:
@@ -173,11 +195,10 @@ def test_what_nobody_had_read_yet_still_takes_effect(tmp_path: Path) -> None:
         orders = [shop.order({"tea": 1}) for _ in range(5)]
         for order in orders:
             shop.until_state(order, "captured")
-        stores = list((shop.settings.home.path / "stores").glob("*.db"))
-        until(lambda: not any(unsent(path) for path in stores), what="all sent")
+        until(lambda: all_sent(shop.settings), what="all sent")
         copy(shop.settings.home.path, home.path)
     tear_topics(home, home.path)
-    said_by_repair(home)
+    said_by_repair(Settings(home=home))
     with shop_at(home.path) as shop:
         for order in orders:
             shop.until_state(order, "completed")
@@ -198,7 +219,7 @@ def test_records_that_no_outbox_keeps_are_said_and_their_positions_taken(tmp_pat
     for path in older.glob("ops.samples.db*"):
         if path.suffix != ".ends":
             shutil.copy(path, home.log / "topics")
-    assert said_by_repair(home)[-1] == (
+    assert said_by_repair(Settings(home=home))[-1] == (
         "the log has lost 4 records of ops.samples: no outbox keeps any event that is missing from it"
     )
     with EmbeddedLog(home.log) as log:
@@ -215,24 +236,24 @@ def test_a_log_that_is_gone_is_rebuilt_and_analytics_begins_anew(tmp_path: Path)
         shop.until_state(shop.order({"tea": 1}), "completed")
         until(lambda: quiet(shop), what="quiet")
         levels = shop.levels(["tea"])
-        ingest(home)
+        ingest(Settings(home=home))
         shop.log.append(SAMPLES.name, [Record("stack", b"no event")] * 4)
         with closing(Warehouse(home.warehouse)) as warehouse:
             assert Ingest(shop.log, warehouse).step() == 4
     shutil.rmtree(home.log)
-    said = said_by_repair(home)
+    said = said_by_repair(Settings(home=home))
     assert "records that no outbox keeps are lost with the old log: 4 of ops.samples" in said
     (aside,) = home.path.glob("analytics-until-*")
     assert str(aside) in said[-1]
     assert not home.warehouse.exists()
     with EmbeddedLog(home.log) as log:
-        assert outbox_ids(home) == log_ids(log).keys()
+        assert outbox_ids(Settings(home=home)) == log_ids(log).keys()
     with shop_at(home.path) as shop:
         until(lambda: quiet(shop), what="quiet")
         assert shop.levels(["tea"]) == levels
         shop.until_state(shop.order({"tea": 1}), "completed")
         until(lambda: quiet(shop), what="quiet")
-        ingest(home)
+        ingest(Settings(home=home))
     assert repair_at_start(Settings(home=home), said.append) is None
 
 
