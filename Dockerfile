@@ -1,4 +1,5 @@
 # One image for every process of ours; which one runs is said by the command (see compose.yaml).
+# requirements.image.lock has all that our processes import, and leaves out some that only others' unused parts do.
 # A private package index reaches the build as an optional secret:
 #   docker build --secret id=pip_conf,src=$HOME/.config/pip/pip.conf .
 
@@ -6,11 +7,14 @@ FROM python:3.11-slim-bookworm AS packages
 RUN python -m venv /opt/shopfloor
 COPY requirements.image.lock /tmp/
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    /opt/shopfloor/bin/pip install --no-cache-dir --no-compile --require-hashes -r /tmp/requirements.image.lock \
+    /opt/shopfloor/bin/pip install --no-cache-dir --no-compile --no-deps --require-hashes -r /tmp/requirements.image.lock \
     && rm -rf /opt/shopfloor/lib/python3.11/site-packages/pip /opt/shopfloor/lib/python3.11/site-packages/setuptools \
+        /opt/shopfloor/lib/python3.11/site-packages/pkg_resources \
     && cd /opt/shopfloor/lib/python3.11/site-packages \
     && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
-    && rm -rf pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/*.pyx \
+    && rm -rf pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* pyarrow/*.pyx pyarrow/*.pxi \
+        pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* pyarrow/_gcsfs* pyarrow/_azurefs* pyarrow/_hdfs* \
+        sqlalchemy/testing sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle \
     && find . -name '*.pyi' -delete && find . -name '*.pxd' -delete && find . -name '*.a' -delete \
     && /opt/shopfloor/bin/python -m compileall -q -j 0 .
 

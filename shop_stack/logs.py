@@ -10,7 +10,7 @@ from types import TracebackType
 
 from shop_stack.errors import ShopfloorError
 
-_OURS = ("shop_stack", "analytics", "dashboard")
+_OURS = ("shop_stack", "analytics", "dashboard", "__main__")
 log = logging.getLogger(__name__)
 
 

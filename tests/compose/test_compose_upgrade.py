@@ -4,8 +4,9 @@ import json
 import subprocess
 from dataclasses import replace
 
-from tests.compose.project import Project, inspected, until
+from tests.compose.project import ROOT, Project, inspected, until
 from tests.compose.test_compose import balanced
+from tests.compose.test_compose_commands import ready
 
 # A next version of ours: an event of it has one more field.
 NEXT = """
@@ -20,6 +21,15 @@ assert text.count(old) == 1; \\
 file.write_text(text.replace(old, old + '    channel: str = \\\\'web\\\\'\\\\n'))"
 USER 10001:10001
 """
+# One that does not start: its recommendations, which come first, end at once.
+BROKEN = """
+FROM shopfloor:0.1.0
+USER 0
+RUN printf 'import sys\\nif sys.argv[1:] == ["recommendations"]:\\n    sys.exit("this version cannot start")\\n' \\
+    > /tmp/first && cat /tmp/first /srv/shopfloor/shop_stack/hosting/__main__.py > /tmp/main \\
+    && cp /tmp/main /srv/shopfloor/shop_stack/hosting/__main__.py
+USER 10001:10001
+"""
 MIX = (
     "select count(*) filter (where data->>'channel' is null) as old, "
     "count(*) filter (where data->>'channel' = 'web') as new "
@@ -29,16 +39,36 @@ GROUPS = ("storefront", "customers", "catalog", "inventory", "orders", "payments
 ORDERS = ("psql", "-U", "postgres", "-d", "shop_orders", "-Atc", "select order_id from orders order by 1")
 
 
-def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(project: Project) -> None:
-    subprocess.run(["docker", "build", "-q", "-t", "shopfloor:next", "-"], input=NEXT, text=True, check=True,
+def build(tag: str, dockerfile: str, project: Project) -> str:
+    """An image of these lines; its id."""
+    subprocess.run(["docker", "build", "-q", "-t", f"shopfloor:{tag}", "-"], input=dockerfile, text=True, check=True,
                    capture_output=True, timeout=120, env=project.environment | {"DOCKER_BUILDKIT": "0"})  # fmt: skip
+    return str(inspected([f"shopfloor:{tag}"])[0]["Id"])
+
+
+def test_a_version_that_does_not_start_is_taken_away_again_and_the_old_one_serves_on(project: Project) -> None:
+    build("broken", BROKEN, project)
+    before = {one["Id"] for one in project.of("recommendations")}
+    told = subprocess.run(
+        ["./compose.upgrade", "--no-build"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env=replace(project, version="broken").environment | {"UPGRADE_PATIENCE_S": "15"}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert "this version cannot start" in told.stderr
+    assert "recommendations: it is taken away again, and the old version serves on." in told.stderr
+    assert {one["Id"] for one in project.of("recommendations")} == before
+    status = until(lambda: ready(project), 60, 2)
+    assert {one["name"]: len(one["replicas"]) for one in status["services"]} == dict.fromkeys(GROUPS, 1)
+
+
+def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(project: Project) -> None:
+    next_image = build("next", NEXT, project)
     project.shopfloor("scale", "orders", "2", "--reason", "two of a service are replaced too", "--force")
     placed = set(project.compose("exec", "-T", "postgres", *ORDERS).split())
     load = project.load(rate=3, seconds=80)
     until(lambda: len(project.compose("exec", "-T", "postgres", *ORDERS).split()) > len(placed) + 5, 60)
     later = replace(project, version="next")
     later.run("./compose.upgrade", "--no-build", timeout_s=400)
-    next_image = inspected(["shopfloor:next"])[0]["Id"]
     for service in (*GROUPS, "analytics", "operations", "runtime", "dashboard", "provider"):
         containers = later.of(service)
         assert {one["Image"] for one in containers} == {next_image}, service

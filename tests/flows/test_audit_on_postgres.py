@@ -19,7 +19,7 @@ from tests.flows.broken_books import IN_STORES, Break, assert_noticed
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.store_hands import hands_on
 
-pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("audit on postgres")]
+pytestmark = pytest.mark.embedded
 ORDERS = 200
 SERVICES = [spec.name for spec in read_stack().services]
 

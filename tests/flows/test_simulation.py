@@ -24,7 +24,7 @@ from shop_stack.trials.schedules import Report, run_seeds, simulate, stories
 from shop_stack.trials.shrinking import shortest
 from shop_stack.trials.simulation import run
 
-pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("simulation")]  # one worker makes the schedules once
+pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 300
 

@@ -26,8 +26,10 @@ def make_ready(settings: Settings) -> None:
         os.environ.setdefault("PGPASSFILE", str(vault / PGPASS))
         stack = read_stack(settings.stack_file)
         prepare_stores(f"{settings.stores_url}/postgres?user={POSTGRES}", vault, [one.name for one in stack.services])
+        _log.info("there is a database for each of %d services", len(stack.services))
     repair_at_start(settings, _log.info)
-    open_log(settings).close()
+    with open_log(settings) as log:
+        _log.info("the log %s has its %d topics", log.log_id, len(log.topics()))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class Keeper:
         for group, wanted in read_desired(settings.home, self._topology, stack).items():
             self._groups[group].desired = max(1, wanted)
         self._others: list[Container] = []
+        self._done: list[Container] = []
         self._usages: dict[str, Usage] = {}
         self._lives: dict[str, Life] = {}
         self._changed: set[str] = set()
@@ -76,7 +77,9 @@ class Keeper:
         async with self._looking:
             containers = await self._docker.containers()
             await asyncio.gather(*(one.see(containers, self._port, self._network) for one in self._groups.values()))
-            self._others = [one for one in containers if one.service not in self._groups and not _is_done(one)]
+            others = [one for one in containers if one.service not in self._groups]
+            self._others = [one for one in others if not _is_done(one)]
+            self._done = [one for one in others if _is_done(one)]
             await self._learn({one.id for one in containers})
             self.seen = True
 
@@ -134,10 +137,12 @@ class Keeper:
 
     async def _logs(self, request: Request) -> list[str]:
         await self.look()
-        known = [*(copy.container for group in self._groups.values() for copy in group.copies), *self._others]
+        copies = (copy.container for group in self._groups.values() for copy in group.copies)
+        known = [*copies, *self._others, *self._done]
         of_group = [one for one in known if one.service == request.group]
         if not of_group:
-            self._group(request.group)
+            names = ", ".join(sorted({one.service for one in known}))
+            raise ActionRefused(f"nothing of this project is called {request.group!r}; there are: {names}")
         asked = [one for one in of_group if request.replica in (None, one.name)]
         if request.replica is not None and not asked:
             raise ActionRefused(no_replica(request.group, request.replica, [one.name for one in of_group]))

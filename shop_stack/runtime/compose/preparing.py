@@ -1,5 +1,6 @@
 """`python -m shop_stack.runtime.compose.preparing`: what must lie in the volumes before anything starts."""
 
+import logging
 import os
 import sys
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from shop_stack.access import prepare_keys
-from shop_stack.errors import SettingError
+from shop_stack.errors import SettingError, ShopfloorError
 from shop_stack.hosting.provisioning import make_passwords
 from shop_stack.hosting.topology import read_topology
+from shop_stack.logs import write_json_lines
 from shop_stack.mesh.endpoints import EndpointFiles
 from shop_stack.mesh.envoy import bootstrap, envoy_files, read_key_sets, write_bootstrap
 from shop_stack.mesh.policy import policy_of
@@ -30,6 +32,7 @@ _TOKENS = {
     "console": ("operator.token", "viewer.token", "admin.token"),
     "past": ("operator.token",),
 }
+_log = logging.getLogger(__name__)
 _KEYS = {"customers": ("shoppers.pem", "people.key")}
 
 
@@ -70,6 +73,9 @@ def prepare(settings: Settings, vault: Path, shares: Path) -> None:
     shared = replace(settings, home=Home(home.path))
     write_whole(home.path / "settings.json", to_environment(shared)["SHOPFLOOR_SETTINGS"].encode())
     write_whole(home.endpoints, msgspec.json.encode(endpoints_of(settings)))
+    handed = shares_of(stack)
+    _log.info("%d secrets lie ready for %d containers, and the gateway's configuration for %d services",
+              sum(map(len, handed.values())), len(handed), len(policy.services))  # fmt: skip
 
 
 def _hand(secret: Path, share: Path, mode: int) -> None:
@@ -90,4 +96,9 @@ def write_secret(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 if __name__ == "__main__":
-    prepare(from_environment(), Path(sys.argv[1]), Path(sys.argv[2]))
+    write_json_lines("prepare")
+    try:
+        prepare(from_environment(), Path(sys.argv[1]), Path(sys.argv[2]))
+    except ShopfloorError as error:
+        _log.error("%s", error)
+        sys.exit(1)
