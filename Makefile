@@ -22,7 +22,7 @@ demo: env
 
 test: env
 	$(BIN)/pytest tests/architecture tests/unit
-	$(BIN)/pytest -n 3 --dist loadfile tests/contracts tests/flows tests/screens
+	$(BIN)/pytest -n 4 --dist loadfile tests/contracts tests/flows tests/screens
 	$(BIN)/pytest -n 2 --dist loadfile tests/stack
 	$(BIN)/pytest tests/compose
 

@@ -264,7 +264,7 @@ class Warehouse:
             self._make_views(self._archived())
             if self._writer.execute("select marts from rolled_up").fetchone() != (fingerprint(),):
                 self._forget_marts()
-            self._make_marts()
+                self._make_marts()
 
     def _archived(self) -> list[tuple[str, str | None]]:
         return self._writer.execute("select file, part from archived_files order by file").fetchall()

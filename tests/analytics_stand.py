@@ -1,8 +1,11 @@
 """What the tests of analytics share: a log to write to, a warehouse to read from, and events made briefly."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,7 +31,10 @@ class Stand:
     def __init__(self, folder: Path, log: EventLog | None = None) -> None:
         self.folder = folder
         self.log = log if log is not None else EmbeddedLog(folder / "log")
-        self.warehouse = Warehouse(folder / "warehouse.duckdb")
+        if not (file := folder / "warehouse.duckdb").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(_empty_warehouse())
+        self.warehouse = Warehouse(file)
         self.ingest = Ingest(self.log, self.warehouse)
         self.now = NOW
 
@@ -60,6 +66,18 @@ class Stand:
         """Close, and open again on the same folder."""
         self.close()
         return Stand(self.folder)
+
+
+@cache
+def _empty_warehouse() -> bytes:
+    """The file of a warehouse without events: to make its marts takes longer than most tests of them."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with closing(Warehouse(folder / "warehouse.duckdb")) as warehouse:
+            warehouse.settle()
+        return (folder / "warehouse.duckdb").read_bytes()
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextmanager
