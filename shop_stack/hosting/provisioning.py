@@ -13,11 +13,16 @@ from shop_stack.hosting.postgres_store import lock_of
 from shop_stack.postgres import AUDITOR, database_of, password_in
 
 
+class ServerSilent(SettingError):
+    """The server was not reached, or went away meanwhile: it may answer in a moment."""
+
+
 def prepare_stores(admin_url: str, folder: Path, services: Sequence[str]) -> None:
     """Make what is missing of a role and a database for each service, and the auditor, who reads all of them.
 
     Passwords that have no file yet are made up. Can be repeated, and done by several at once. `admin_url` is the
-    address of somebody who may create roles and databases. Raises SettingError when the server refuses.
+    address of somebody who may create roles and databases. Raises SettingError when the server refuses, ServerSilent
+    while it does not answer.
     """
     make_passwords(folder, [*services, AUDITOR])
     try:
@@ -32,8 +37,9 @@ def prepare_stores(admin_url: str, folder: Path, services: Sequence[str]) -> Non
                 inside.execute("SELECT pg_advisory_lock(%s)", (lock_of("shopfloor stores"),))
                 _let_the_auditor_read(inside, database_of(service))
     except psycopg.Error as error:
+        kind = SettingError if error.sqlstate else ServerSilent
         state = error.sqlstate or "it does not answer"
-        raise SettingError(f"the server does not make the stores ({type(error).__name__}, {state})") from None
+        raise kind(f"the server does not make the stores ({type(error).__name__}, {state})") from None
 
 
 def make_passwords(folder: Path, names: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Three brokers, of which one is lost under load and comes back: `python -m tests.soak.compose_brokers`.
 
-Prints JSON: seconds from the loss until every group has read what there is and the shop answers, for two seconds;
-the same from the broker's return, with every partition on three brokers again; what the shoppers saw; the strict audit.
+Prints JSON: seconds from the loss until the replicas are ready, the shop answers and every group has read what there
+is, for two seconds; the same from the broker's return, with every partition on three brokers again; what the shoppers
+saw; the strict audit.
 """
 
 import argparse
@@ -29,26 +30,37 @@ MISSING = (
 )
 
 
-def seconds_until(holds: Callable[[], bool]) -> float | None:
-    """From now until it holds for two seconds on end; None when it does not come."""
-    begun, since = time.monotonic(), None
+def seconds_until(look: Callable[[], dict[str, bool]]) -> dict[str, float | None]:
+    """From now until each of these holds to the end, which is when all have for two seconds; None for what does not."""
+    begun = time.monotonic()
+    since: dict[str, float | None] = {}
     while (now := time.monotonic()) - begun < PATIENCE_S:
-        if not holds():
-            since = None
-        elif since is None:
-            since = now
-        elif now - since >= STEADY_S:
-            return round(since - begun, 1)
+        for name, holds in look().items():
+            since[name] = (since.get(name) or now) if holds else None
+        if all(at is not None and now - at >= STEADY_S for at in since.values()):
+            break
         time.sleep(0.2)
-    return None
+    return {name: None if at is None else round(at - begun, 1) for name, at in since.items()}
 
 
-def is_normal(stand: ComposeStand) -> bool:
-    """Whether all replicas are ready, the shop answers and no group is far behind; brokers are not asked."""
+def normal(stand: ComposeStand) -> dict[str, bool]:
+    """Whether all replicas are ready, the shop answers, and no group is far behind; brokers are not asked."""
+    return {
+        "replicas_ready": _holds(
+            lambda: all(one.state == "ready" for group in stand.runtime.observe().groups for one in group.replicas)
+        ),
+        "shop_answers": _holds(lambda: _answer(stand.project.gateway).status_code < 500),
+        "groups_caught_up": _holds(lambda: stand.behind() <= NEAR_THE_END),
+    }
+
+
+def _answer(gateway: int) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{gateway}/v1/pages/search?q=", timeout=2, trust_env=False)
+
+
+def _holds(asked: Callable[[], bool]) -> bool:
     try:
-        ready = all(one.state == "ready" for group in stand.runtime.observe().groups for one in group.replicas)
-        answer = httpx.get(f"http://127.0.0.1:{stand.project.gateway}/v1/pages/search?q=", timeout=2, trust_env=False)
-        return ready and answer.status_code < 500 and stand.behind() <= NEAR_THE_END
+        return asked()
     except (ShopfloorError, OSError, httpx.HTTPError, psycopg.Error):
         return False
 
@@ -84,9 +96,9 @@ def main() -> None:
         load = project.load(chosen.rate, chosen.seconds)
         until(lambda: placed(project) > before + 10 * chosen.rate, 60)
         project.compose("kill", chosen.broker)
-        said["normal_without_it_s"] = seconds_until(lambda: is_normal(stand))
+        said["normal_without_it_s"] = seconds_until(lambda: normal(stand))
         project.compose("start", chosen.broker)
-        said["normal_with_it_again_s"] = seconds_until(lambda: is_normal(stand) and on_three(project))
+        said["normal_with_it_again_s"] = seconds_until(lambda: normal(stand) | {"on_three": on_three(project)})
         report = json.loads(load.communicate(timeout=chosen.seconds + 300)[0])
         kept = ("placed", "completed", "rejected", "cancelled", "open")
         said |= {f"orders_{state}": report[f"orders_{state}"] for state in kept}

@@ -44,6 +44,8 @@ _PASSING: dict[type[KafkaError], float] = {
 }
 _ASK_AGAIN_S = 0.1
 _DAY_MS = 86_400_000
+# What was asked of a broker that is gone is asked of another after this. To join a group may take longer.
+_ANSWER_MS = 10_000
 _OURS = "kafka-"
 _Answer = TypeVar("_Answer")
 
@@ -73,6 +75,7 @@ class Cluster:
         self.connection = options | {
             "bootstrap_timeout_ms": int(_CLIENTS_BOOTSTRAP_S * 1000),
             "metrics_enabled": False,
+            "request_timeout_ms": _ANSWER_MS,
         }
         logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is raised; the rest is a line a retry
         with self.unavailable():

@@ -227,16 +227,16 @@ class KafkaLog:
     def _open_producer(self) -> KafkaProducer:
         with self._opening, self._cluster.unavailable():
             if self._producer is None:
+                connection = self._cluster.connection | {"request_timeout_ms": 5000}
                 self._producer = KafkaProducer(
                     acks="all",
                     enable_idempotence=True,
                     max_request_size=4 * 1024 * 1024,
                     batch_size=128 * 1024,
                     delivery_timeout_ms=int(_DELIVERY_S * 1000),
-                    request_timeout_ms=5000,
                     max_block_ms=int(_DELIVERY_S * 1000),
                     allow_auto_create_topics=False,
-                    **self._cluster.connection,
+                    **connection,
                 )
             return self._producer
 
