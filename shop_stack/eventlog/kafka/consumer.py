@@ -182,8 +182,8 @@ class KafkaGroupConsumer:
         with self._cluster.unavailable():
             try:
                 self._consumer.commit(offsets, timeout_ms=5000)
-            except CommitFailedError as error:
-                if any(isinstance(cause, RebalanceInProgressError) for cause in error.args):
+            except (CommitFailedError, RebalanceInProgressError) as error:
+                if any(isinstance(cause, RebalanceInProgressError) for cause in (error, *error.args)):
                     raise LogUnavailable(
                         f"group {self._group} is rebalancing: nothing was committed; poll, then commit again"
                     ) from error
