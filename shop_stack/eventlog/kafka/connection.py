@@ -28,9 +28,6 @@ def client_options(servers: str, access: KafkaAccess, bootstrap_s: float) -> dic
         "bootstrap_servers": servers.split(","),
         "bootstrap_timeout_ms": int(bootstrap_s * 1000),
         "reconnect_backoff_max_ms": 1000,  # a broker that restarts: the library's own 30 s would outlast it
-        # One of several is gone with its address: each try of it takes this long while the others wait for news.
-        "socket_connection_setup_timeout_ms": 2000,
-        "socket_connection_setup_timeout_max_ms": 8000,
         "selector": Selector,
         "kafka_client": Client,
         "security_protocol": access.security.upper(),

@@ -1,4 +1,4 @@
-"""Kafka's client, but that a cluster which does not let us in is heard at the first attempt."""
+"""Kafka's client, but that it hears at the first attempt who does not let us in, and soon leaves a broker that is gone."""
 
 from typing import Any
 
@@ -8,13 +8,16 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 REFUSALS = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+# A broker that is gone with its address answers nothing: each try of it takes this long, while the others wait for news.
+# Its own are 10 and 30 s, and no client takes them as options.
+_CONNECT = {"socket_connection_setup_timeout_ms": 2000, "socket_connection_setup_timeout_max_ms": 8000}
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
     """Its own looks for a first broker until the time is over, and then tells that the time is over."""
 
     def __init__(self, net: Any, **options: Any) -> None:
-        super().__init__(net, **options)
+        super().__init__(net, **(options | _CONNECT))
         self._refusals: dict[Any, Exception] = {}  # its own list forgets a refusal as soon as the attempt has ended
 
     def get_connection(self, node_id: Any, **options: Any) -> Any:
