@@ -1,4 +1,4 @@
-"""Kafka's client, but that it hears at the first attempt who does not let us in, and soon leaves a broker that is gone."""
+"""Kafka's client, but that it hears at once who does not let us in, and soon leaves a broker that is gone."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 REFUSALS = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
-# A broker that is gone with its address answers nothing: each try of it takes this long, while the others wait for news.
-# Its own are 10 and 30 s, and no client takes them as options.
+# A broker that is gone with its address answers nothing: each try of it takes this long, and the others wait for news.
+# The library's own are 10 and 30 s, and no client takes them as options.
 _CONNECT = {"socket_connection_setup_timeout_ms": 2000, "socket_connection_setup_timeout_max_ms": 8000}
 
 
