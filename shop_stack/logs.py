@@ -49,8 +49,9 @@ def _frames(trace: TracebackType | None) -> list[str]:
 def write_json_lines(replica: str) -> None:
     """Send this process's log to stdout as JSON lines, from INFO up (libraries from WARNING).
 
-    An error that nobody caught, on whichever thread, is such a line too.
+    An error that nobody caught, on whichever thread, is such a line too, and so is a warning of Python's.
     """
+    logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(replica))
     root = logging.getLogger()

@@ -60,3 +60,15 @@ def test_an_error_that_nobody_caught_is_a_line_without_its_words(where: str) -> 
     assert (line["level"], line["error"]) == ("critical", "ValueError")
     assert where in line["message"]
     assert "jane" not in json.dumps(line)
+
+
+def test_a_warning_of_pythons_is_a_line_too() -> None:
+    script = (
+        "import warnings\n"
+        "from shop_stack.logs import write_json_lines\n"
+        "write_json_lines('orders-1')\n"
+        "warnings.warn('old\\nways', stacklevel=1)\n"
+    )
+    code, (line,), errors = said("-c", script)
+    assert (code, errors, line["level"]) == (0, "", "warning")
+    assert "UserWarning: old\nways" in line["message"]
