@@ -15,7 +15,7 @@ def main() -> None:
     settings = from_environment()
     lifeline.follow_supervisor()
     listener = listen_on(settings.inside, settings.ports["dashboard"], "the dashboard")
-    config = uvicorn.Config(make_app(), log_config=None, access_log=False, ws="websockets-sansio")
+    config = uvicorn.Config(make_app(), log_config=None, access_log=False, ws="websockets")
     uvicorn.Server(config).run(sockets=[listener])
 
 
