@@ -142,7 +142,7 @@ class Keeper:
         of_group = [one for one in known if one.service == request.group]
         if not of_group:
             names = ", ".join(sorted({one.service for one in known}))
-            raise ActionRefused(f"nothing of this project is called {request.group!r}; there are: {names}")
+            raise ActionRefused(f"no process group is called {request.group!r}, nor any part; there are: {names}")
         asked = [one for one in of_group if request.replica in (None, one.name)]
         if request.replica is not None and not asked:
             raise ActionRefused(no_replica(request.group, request.replica, [one.name for one in of_group]))
