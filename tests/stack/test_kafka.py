@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -154,6 +154,19 @@ def test_positions_are_told_as_soon_as_a_broker_that_was_away_is_back(broker: Br
         broker.start()
         assert sum(log.ends("shop.orders")) == 1
         assert log.groups() == []
+
+
+def test_a_group_that_another_broker_keeps_by_now_is_found_there(kafka_broker: Broker) -> None:
+    group = f"moved-{uuid4().hex}"
+    with KafkaLog(kafka_broker.address) as log:
+        with closing(log.subscribe(group, ["shop.orders"])) as member:
+            settle([member], log.partitions("shop.orders"))
+        before = log.committed(group)
+        assert len(before) == log.partitions("shop.orders")
+        known = log._cluster._admin._manager.cluster._coordinators
+        assert known
+        known.update(dict.fromkeys(known, 99))  # a broker that is gone
+        assert log.committed(group) == before
 
 
 def test_who_reads_partitions_in_turn_holds_no_fetch_that_the_next_would_wait_for(kafka_broker: Broker) -> None:

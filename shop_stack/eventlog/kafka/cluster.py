@@ -14,6 +14,7 @@ from kafka.errors import (
     KafkaError,
     NodeNotReadyError,
     NotCoordinatorError,
+    UnknownBrokerIdError,
     UnknownTopicOrPartitionError,
 )
 from kafka.protocol.consumer.offsets import OffsetSpec
@@ -41,6 +42,7 @@ _PASSING: dict[type[KafkaError], float] = {
     NotCoordinatorError: 10.0,
     NodeNotReadyError: 3.0,
     KafkaConnectionError: 3.0,
+    UnknownBrokerIdError: 3.0,
 }
 _ASK_AGAIN_S = 0.1
 _DAY_MS = 86_400_000
@@ -179,15 +181,21 @@ class Cluster:
             while True:
                 try:
                     return ask()
-                except tuple(_PASSING) as error:
-                    if time.monotonic() - begun > max(s for kind, s in _PASSING.items() if isinstance(error, kind)):
-                        raise
-                    time.sleep(_ASK_AGAIN_S)
                 except UnknownTopicOrPartitionError:
                     _check_known(
                         self.log_id, self._admin.describe_cluster()["cluster_id"], self._describe(), self.servers
                     )
                     raise
+                except KafkaError as error:
+                    self._forget_coordinators()
+                    patience_s = max((s for kind, s in _PASSING.items() if isinstance(error, kind)), default=0.0)
+                    if time.monotonic() - begun > patience_s or not patience_s:
+                        raise
+                    time.sleep(_ASK_AGAIN_S)
+
+    def _forget_coordinators(self) -> None:
+        """Which broker keeps a group is looked up anew: the library never does, and a lost one hands its groups on."""
+        self._admin._manager.cluster._coordinators.clear()
 
 
 def _log_id(cluster_id: str, anchor: Mapping[str, Any]) -> str:
