@@ -23,7 +23,7 @@ demo: env
 test: env
 	$(BIN)/pytest tests/architecture tests/unit
 	$(BIN)/pytest -n 4 --dist loadfile tests/contracts tests/flows tests/screens
-	$(BIN)/pytest -n 2 --dist loadfile tests/stack
+	$(BIN)/pytest -n 3 --dist loadfile tests/stack
 	$(BIN)/pytest tests/compose
 
 # What these tests go through of delivery, the saga, ingest and the audit, in all their processes; below 95% it fails.
