@@ -78,7 +78,7 @@ def heeded(mart: str) -> frozenset[str]:
 
 
 def fingerprint() -> str:
-    """Changes with any word of the SQL that fills the marts."""
-    names = ["macros", *(f"staging/{name}" for name in STAGING), *(f"marts/{name}" for name in MARTS)]
+    """Changes with any word of the SQL that fills the marts, and of the tables that they are filled from."""
+    names = ["macros", "schema", *(f"staging/{name}" for name in STAGING), *(f"marts/{name}" for name in MARTS)]
     texts = [statement(name) for name in names]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
