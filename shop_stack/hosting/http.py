@@ -12,7 +12,7 @@ from litestar import Litestar, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
-from shop_stack.asgi import App, Message, Receive, Scope, Send
+from shop_stack.asgi import App, Noted, Receive, Scope, Send
 from shop_stack.described import DescribedJson
 from shop_stack.exposition import Durations
 from shop_stack.hosting.causes import current, of_request
@@ -148,27 +148,20 @@ class Front:
             return json_page(400, {"detail": f"the request is wrong: {error}"})
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 500
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        noted = Noted(send)
         cause = of_request(scope["headers"])
         span = tracing.begin("none", scope["method"], "server", cause.traceparent) if tracing.listened_to() else None
         token = current.set(cause if span is None else msgspec.structs.replace(cause, traceparent=span.traceparent))
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, note_status)
+            await self._app(scope, receive, noted)
         finally:
             current.reset(token)
             handler = scope.get("route_handler")
             service = handler.opt.get("service", "none") if handler is not None else "none"
-            self._requests.add(service, status, time.perf_counter() - began)
+            self._requests.add(service, noted.status, time.perf_counter() - began)
             if span is not None:
-                end_request(span, service, scope.get("path_template", ""), status)
+                end_request(span, service, scope.get("path_template", ""), noted.status)
 
 
 async def _send_page(send: Send, page: Page, more: Sequence[tuple[bytes, bytes]] = ()) -> None:

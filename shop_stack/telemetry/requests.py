@@ -5,7 +5,7 @@ https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 
 from collections.abc import Iterable, Mapping
 
-from shop_stack.asgi import App, Message, Receive, Scope, Send
+from shop_stack.asgi import App, Noted, Receive, Scope, Send
 from shop_stack.telemetry import tracing
 
 _UNTOLD = ("/livez", "/readyz", "/metrics")
@@ -37,25 +37,22 @@ class Traced:
         self._app, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not tracing.listened_to() or scope["path"] in _UNTOLD:
+        span = self._begin(scope)
+        if span is None:
             await self._app(scope, receive, send)
             return
-        span = tracing.begin(self._service, scope["method"], "server", _traceparent(scope["headers"]))
-        assert span is not None
-        status = 500
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        noted = Noted(send)
         token = tracing.here.set(span.traceparent)
         try:
-            await self._app(scope, receive, note_status)
+            await self._app(scope, receive, noted)
         finally:
             tracing.here.reset(token)
-            end_request(span, self._service, scope.get("path_template", ""), status, _about(scope, status))
+            end_request(span, self._service, scope.get("path_template", ""), noted.status, _about(scope, noted.status))
+
+    def _begin(self, scope: Scope) -> tracing.Span | None:
+        if scope["type"] != "http" or scope["path"] in _UNTOLD or not tracing.listened_to():
+            return None
+        return tracing.begin(self._service, scope["method"], "server", _traceparent(scope["headers"]))
 
 
 def _traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
