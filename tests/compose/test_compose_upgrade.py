@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.compose.project import ROOT, Project, inspected, until
 from tests.compose.test_compose import balanced
-from tests.compose.test_compose_commands import ready
+from tests.compose.test_compose_commands import SERVICES, ready
 
 # A next version of ours: an event of it has one more field.
 NEXT = """
@@ -35,7 +35,6 @@ MIX = (
     "count(*) filter (where data->>'channel' = 'web') as new "
     "from raw_events where type = 'shop.order.placed.v1'"
 )
-GROUPS = ("storefront", "customers", "catalog", "inventory", "orders", "payments", "shipping", "recommendations")
 ORDERS = ("psql", "-U", "postgres", "-d", "shop_orders", "-Atc", "select order_id from orders order by 1")
 
 
@@ -63,7 +62,7 @@ def test_a_version_that_does_not_start_is_taken_away_again_and_the_old_one_serve
     assert "this version cannot start" in told.stderr
     assert "recommendations: it is taken away again, and the old version serves on." in told.stderr
     assert {one["Id"] for one in project.of("recommendations")} == before
-    until(lambda: replicas(project) == dict.fromkeys(GROUPS, 1), 60, 2)
+    until(lambda: replicas(project) == dict.fromkeys(SERVICES, 1), 60, 2)
 
 
 def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(project: Project) -> None:
@@ -74,7 +73,7 @@ def test_a_rolling_upgrade_under_load_fails_no_request_and_loses_no_order(projec
     until(lambda: len(project.compose("exec", "-T", "postgres", *ORDERS).split()) > len(placed) + 5, 60)
     later = replace(project, version="next")
     later.run("./compose.upgrade", "--no-build", timeout_s=400)
-    for service in (*GROUPS, "analytics", "operations", "runtime", "dashboard", "provider"):
+    for service in (*SERVICES, "analytics", "operations", "runtime", "dashboard", "provider"):
         containers = later.of(service)
         assert {one["Image"] for one in containers} == {next_image}, service
         assert len(containers) == (2 if service == "orders" else 1), service
