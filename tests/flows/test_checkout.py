@@ -153,4 +153,4 @@ def _all_events(shop: Shop, order_id: str) -> list:  # type: ignore[type-arg]
     """
     found = shop.events(order_id)
     levels = sum(type(event.data).__name__ == "StockLevelChanged" for event in found)
-    return found if LAST <= set(names(found)) and levels == 4 else []
+    return found if LAST.issubset(names(found)) and levels == 4 else []
