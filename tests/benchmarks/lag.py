@@ -3,7 +3,8 @@
 A trial: orders come at a steady rate; one replica is stopped and let run in turn (SIGSTOP, SIGCONT), first so that it
 falls behind, then so that it catches up slowly, until nothing waits any more. Twice a second operations is asked, and
 the log itself for the truth. Judged are the seconds behind against the age of the oldest unprocessed record at that
-moment, and each estimate of the drain against the time that it took from then on.
+moment, and each estimate of the drain against the time that it took from then on. The turn is the moment of the largest
+backlog: what is committed by the poll goes on growing after the replica was let run, and does not drain before.
 """
 
 import argparse
@@ -178,10 +179,13 @@ def _drains(trial: Trial, done_at: float) -> dict[str, Any]:
         assert drain.low_s is not None
         errors.append((drain.seconds - left) / left)
         within += drain.low_s - _ASK_S <= left and (drain.high_s is None or left <= drain.high_s + _ASK_S)
-    first = known[0].at - trial.eased_at if known else None
+    turned_at = max(trial.seen, key=lambda one: one.behind).at
+    after = [one for one in easing if one.at > turned_at]
     return {
-        "moments": len(easing), "estimates": len(known),
-        "first_estimate_after_s": round(first, 1) if first is not None else None,
+        "turned_after_s": round(turned_at - trial.eased_at, 1),
+        "moments_after_turn": len(after),
+        "estimates_after_turn": sum(one.said.drain.seconds is not None for one in after),
+        "first_estimate_after_turn_s": round(known[0].at - turned_at, 1) if known else None,
         "error_median": round(statistics.median(errors), 2) if errors else None,
         "error_abs_median": round(statistics.median(map(abs, errors)), 2) if errors else None,
         "within_80_percent_interval": round(within / len(known), 2) if known else None,
