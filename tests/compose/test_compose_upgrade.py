@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 from tests.compose.project import ROOT, Project, inspected, until
 from tests.compose.test_compose import balanced
@@ -49,6 +50,22 @@ def replicas(project: Project) -> dict[str, int]:
     """How many there are of each service, as operators are told; none while not everything is ready."""
     status = ready(project) or {"services": []}
     return {one["name"]: len(one["replicas"]) for one in status["services"]}
+
+
+def test_other_settings_alone_are_a_new_version_too(project: Project, tmp_path: Path) -> None:
+    override = tmp_path / "compose.override.yaml"
+    override.write_text('services: {recommendations: {environment: {PYTHONHASHSEED: "7"}}}')
+    before = {service: {one["Id"] for one in project.of(service)} for service in SERVICES}
+    told = subprocess.run(
+        ["./compose.upgrade", "--no-build"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env=project.environment | {"COMPOSE_FILE": f"compose.yaml:{override}"}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    after = {service: {one["Id"] for one in project.of(service)} for service in SERVICES}
+    assert [service for service in SERVICES if after[service] != before[service]] == ["recommendations"]
+    (replaced,) = project.of("recommendations")
+    assert "PYTHONHASHSEED=7" in replaced["Config"]["Env"]
+    until(lambda: replicas(project) == dict.fromkeys(SERVICES, 1), 60, 2)
 
 
 def test_a_version_that_does_not_start_is_taken_away_again_and_the_old_one_serves_on(project: Project) -> None:
