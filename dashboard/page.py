@@ -19,6 +19,12 @@ when = looking_back.choose()
 
 
 @st.fragment(run_every=when.every(5))
+def _trouble() -> None:
+    if not when.back:
+        services.show_trouble()
+
+
+@st.fragment(run_every=when.every(5))
 def _today() -> None:
     vital_signs.show(when)
 
@@ -58,6 +64,7 @@ def _quality() -> None:
     quality.show(when)
 
 
+_trouble()
 _today()
 _outlook()
 _services()

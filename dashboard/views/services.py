@@ -1,5 +1,6 @@
 """Service health, and scaling with the promise before and the verdict after."""
 
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -72,16 +73,29 @@ def incident_row(view: IncidentView, zone: tzinfo) -> dict[str, object]:
     }
 
 
+def trouble(found: Sequence[IncidentView], zone: tzinfo) -> str:
+    """How many incidents are open (one at least), since when, and what the first of them says; markdown is escaped."""
+    since = min(one.opened_at for one in found).astimezone(zone)
+    count = f"{len(found)} incident{'' if len(found) == 1 else 's'} open, since {since:%d %b %H:%M:%S}"
+    first = found[0]
+    owner = f"{clean(first.acknowledged_by)} has it" if first.acknowledged_by else "nobody has it yet"
+    return f"{count}\n\n**{escaped(first.service)}**: {escaped(first.summary)} ({escaped(owner)})"
+
+
+def show_trouble() -> None:
+    """What a glance at the top of the page must not miss; nothing at all while nothing is wrong."""
+    if isinstance(said := reads.live_stack(), str):
+        st.warning(f"How the services are is not known: {escaped(said)}", icon=":material/cloud_off:")
+    elif found := reads.open_incidents():
+        st.error(trouble(found, reads.stack().zone), icon=":material/notification_important:")
+
+
 def show_incidents() -> None:
     """What is open now; nothing at all when nothing is."""
     found, zone = reads.open_incidents(), reads.stack().zone
     if not found:
         return
-    plural = "" if len(found) == 1 else "s"
-    since = min(one.opened_at for one in found).astimezone(zone)
-    st.error(
-        f"{len(found)} incident{plural} open, since {since:%d %b %H:%M:%S}", icon=":material/notification_important:"
-    )
+    st.subheader("Incidents", anchor=False)
     columns = {"what": st.column_config.Column(width="large")}
     rows = [incident_row(one, zone) for one in found]
     st.dataframe(rows, hide_index=True, column_config=columns, alt="The open incidents")

@@ -12,7 +12,7 @@ from dashboard.reads import Reading
 from dashboard.text import clean, escaped
 from dashboard.views import quality
 from dashboard.views.outlook import by_source, last_days, points_of, words_of
-from dashboard.views.services import health_row, incident_row
+from dashboard.views.services import health_row, incident_row, trouble
 from dashboard.views.vital_signs import delta, figure, last_imported
 from shop_stack.events import WorkInHand
 from shop_stack.operations.model import IncidentView, StuckOrders
@@ -149,3 +149,14 @@ def test_an_open_incident_is_a_row_and_its_stuck_orders_are_counted() -> None:
                    "owner": "nobody"}  # fmt: skip
     taken = incident_row(msgspec.structs.replace(view, stuck=None, acknowledged_by="anna"), UTC)
     assert (taken["orders"], taken["owner"]) == ("–", "anna")
+
+
+def test_the_top_of_the_page_says_the_first_incident_and_how_many_there_are() -> None:
+    view = IncidentView(incident_id="i", kind="no_replica", service="orders", summary="[none](x)\x1b is ready",
+                        opened_at=NOW, resolved_at=None, acknowledged_by=None)  # fmt: skip
+    words = trouble([view], ZoneInfo("Europe/Berlin"))
+    assert words.startswith("1 incident open, since 22 Nov 13:00:00\n\n**orders**: \\[none\\]\\(x\\) is ready")
+    assert words.endswith("(nobody has it yet)")
+    later = msgspec.structs.replace(view, acknowledged_by="*anna*", opened_at=NOW + timedelta(minutes=1))
+    assert trouble([later, view], UTC).startswith("2 incidents open, since 22 Nov 12:00:00\n\n**orders**")
+    assert trouble([later, view], UTC).endswith("(\\*anna\\* has it)")
