@@ -216,10 +216,14 @@ def test_lag_is_kept_by_group_and_by_the_partitions_in_which_events_wait(shop: S
 
 
 def forecast(
-    made_at: datetime, points: list[Point], status: str = "ok", series: str = "requests:orders"
+    made_at: datetime,
+    points: list[Point],
+    status: str = "ok",
+    series: str = "requests:orders",
+    origin: str = "live",
 ) -> ForecastMade:
     return ForecastMade(
-        forecast_id=series + made_at.isoformat(), series=series, unit="requests/min", origin="live", made_at=made_at,
+        forecast_id=series + origin + made_at.isoformat(), series=series, unit="u", origin=origin, made_at=made_at,
         history_end=None, step_s=60, model="m", status=status, note="n", backtest_mase=0.5, points=points)  # fmt: skip
 
 
@@ -234,6 +238,18 @@ def test_forecasts_are_the_latest_of_each_series_and_none_is_said(shop: Stand) -
         ("orders:day", None, True), ("requests:orders", 8.0, False), ("requests:orders", 7.0, False)]  # fmt: skip
     peak = shop.ask("forecast_peaks")[0]
     assert (peak["service"], peak["peak_requests_per_minute"], peak["peak_high95"]) == ("orders", 8.0, 10.0)
+
+
+def test_a_forecast_takes_the_place_of_that_from_another_mix_of_past_and_present_but_not_of_imported_orders(
+    shop: Stand,
+) -> None:
+    at = NOW + timedelta(days=1)
+    for hours, origin, mean in ((3, "simulated", 1.0), (2, "imported", 2.0), (1, "simulated+live", 3.0)):
+        made_at = NOW - timedelta(hours=hours)
+        shop.put(forecast(made_at, [Point(at, mean, 0.0, 9.0, 0.0, 9.0)], series="orders:day", origin=origin))
+    shop.catch_up()
+    rows = shop.ask("forecasts", series="orders:day")
+    assert [(r["origin"], r["mean"]) for r in rows] == [("imported", 2.0), ("simulated+live", 3.0)]
 
 
 def test_forecast_accuracy_holds_what_was_said_first_against_what_came(shop: Stand) -> None:
