@@ -78,7 +78,7 @@ def trouble(found: Sequence[IncidentView], zone: tzinfo) -> str:
     since = min(one.opened_at for one in found).astimezone(zone)
     count = f"{len(found)} incident{'' if len(found) == 1 else 's'} open, since {since:%d %b %H:%M:%S}"
     first = found[0]
-    owner = f"{clean(first.acknowledged_by)} has it" if first.acknowledged_by else "nobody has it yet"
+    owner = f"{first.acknowledged_by} has it" if first.acknowledged_by else "nobody has it yet"
     return f"{count}\n\n**{escaped(first.service)}**: {escaped(first.summary)} ({escaped(owner)})"
 
 

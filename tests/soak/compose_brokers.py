@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -77,6 +78,19 @@ def on_three(project: Project) -> bool:
     return said.strip() == "0"
 
 
+def seen_by_shoppers(report: dict[str, Any]) -> dict[str, object]:
+    """Of a load's report: what became of the orders and of the requests."""
+    requests = ("requests", "failed_requests", "retried_requests", "p95_ms")
+    states = ("placed", "completed", "rejected", "cancelled", "open")
+    return {name: report[name] for name in (*(f"orders_{state}" for state in states), *requests)}
+
+
+def books(stand: ComposeStand, patience_s: float) -> dict[str, object]:
+    """Whether nothing was on its way any more in time, and the strict audit's verdict."""
+    quiet, audit = stand.quiet(patience_s), stand.audit()
+    return {"quiet_after": quiet, "audit": {"ok": audit["ok"], "invariants": len(audit["invariants"])}}
+
+
 def main() -> None:
     """Start three brokers and the shop, lose one, and say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -100,12 +114,7 @@ def main() -> None:
         project.compose("start", chosen.broker)
         said["normal_with_it_again_s"] = seconds_until(lambda: normal(stand) | {"on_three": on_three(project)})
         report = json.loads(load.communicate(timeout=chosen.seconds + 300)[0])
-        kept = ("placed", "completed", "rejected", "cancelled", "open")
-        said |= {f"orders_{state}": report[f"orders_{state}"] for state in kept}
-        said |= {name: report[name] for name in ("requests", "failed_requests", "retried_requests", "p95_ms")}
-        said["quiet_after"] = stand.quiet(120)
-        audit = stand.audit()
-        said["audit"] = {"ok": audit["ok"], "invariants": len(audit["invariants"])}
+        said |= seen_by_shoppers(report) | books(stand, 120)
         stand.close()
     print(json.dumps(said))
 

@@ -18,7 +18,7 @@ from tests.brokers import free_ports, running_broker
 from tests.certificates import Authority
 from tests.compose.project import UP_S, Project, from_nothing, inspected
 from tests.compose.stand import ComposeStand
-from tests.soak.compose_brokers import placed
+from tests.soak.compose_brokers import books, placed, seen_by_shoppers
 
 PASSWORD = "an outside secret"
 USERS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_shop="{PASSWORD}";'
@@ -93,15 +93,11 @@ def main() -> None:
             ids = project.compose("ps", "-q", "payments").split()
             said["payments"] = [one["State"]["Health"]["Status"] for one in inspected(ids)]
             report = json.loads(load.communicate(timeout=chosen.seconds + 300)[0])
-            kept_figures = ("placed", "completed", "rejected", "cancelled", "open")
-            said |= {f"orders_{state}": report[f"orders_{state}"] for state in kept_figures}
-            said |= {name: report[name] for name in ("requests", "failed_requests", "retried_requests", "p95_ms")}
+            said |= seen_by_shoppers(report)
             said["in_the_database"] = placed(project) - before
             (Path(kept) / "stand").mkdir()
             stand = ComposeStand.on(project, Path(kept) / "stand")
-            said["quiet_after"] = stand.quiet(300)
-            audit = stand.audit()
-            said["audit"] = {"ok": audit["ok"], "invariants": len(audit["invariants"])}
+            said |= books(stand, 300)
             stand.close()
     print(json.dumps(said))
 
